@@ -1,0 +1,42 @@
+# Everything runs in .venv, which is made at the first call and again only when pyproject.toml changes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check lint types docs bench clean help
+
+help:  ## Show what there is.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "daglab needs Python 3.10 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 3; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## Walk the whole way once on a real Dagster.
+	@$(BIN)/python scripts/demo.py
+
+test: $(READY)  ## Run the tests.
+	$(BIN)/python -m pytest
+
+check: lint types test docs  ## Everything that CI checks.
+
+lint: $(READY)  ## Check style and format.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)  ## Check types.
+	$(BIN)/mypy
+
+docs: $(READY)  ## Check that the docs say what the commands do; make docs WRITE=1 writes them anew.
+	$(BIN)/python scripts/cli_reference.py $(if $(WRITE),,--check)
+
+bench: $(READY)  ## Measure, side by side in one run.
+	$(BIN)/python scripts/bench/startup.py
+
+clean:  ## Remove what the calls above have made.
+	rm -rf $(VENV) .demo build dist .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

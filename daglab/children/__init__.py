@@ -1,0 +1,1 @@
+"""Scripts that run in another Python process: standard library, or what that Python has; nothing of daglab."""

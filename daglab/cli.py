@@ -1,0 +1,196 @@
+"""The command line: the group, the options that every command has, and where errors become text and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from daglab import __version__, errors, output
+
+# Section -> command -> its one-line help (the first line of its docstring; a test keeps the two equal), so that
+# `daglab --help` imports no command.
+COMMANDS = {
+    "Start": {
+        "init": "Set up a project for daglab, or make a new one.",
+    },
+    "Notebooks": {
+        "scaffold": "Write a marimo notebook for an asset or a job.",
+        "export": "Run a notebook, write it as HTML, and attach it to an asset.",
+    },
+    "Dagster": {
+        "discover": "List code locations, jobs and assets of a deployment.",
+        "run": "Launch a job or assets on the deployment, and wait for the end.",
+    },
+    "Environment": {
+        "config": "Show and check the config.",
+    },
+}
+MODULES = {name: name for section in COMMANDS.values() for name in section}
+
+
+class Cli(click.Group):
+    """Loads a command's module when it is invoked, and turns errors into text and exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of the help."""
+        return [name for section in COMMANDS.values() for name in section]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, with the options that every command has."""
+        if cmd_name not in MODULES:
+            return None
+        command: click.Command = importlib.import_module(f"daglab.commands.{MODULES[cmd_name]}").command
+        for each in (command, *getattr(command, "commands", {}).values()):
+            if not any(param.name == "quiet" for param in each.params):
+                each.params.extend(_shared_options())
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest commands for an unknown one."""
+        name = args[0]
+        if name not in MODULES and not name.startswith("-"):
+            from daglab import parse
+
+            hint = parse.did_you_mean(name, MODULES) or "`daglab --help` lists the commands."
+            raise errors.WrongUsage(f"There is no command {name!r}.", hint)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands by section, each with one line."""
+        for section, commands in COMMANDS.items():
+            with formatter.section(section):
+                formatter.write_dl(list(commands.items()))
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
+        """Run a command line and exit with the truth."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        as_json = "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
+        _prepare_streams()
+        try:
+            sys.exit(self._run(arguments, prog_name or "daglab", as_json))
+        except BrokenPipeError:
+            # Python would complain again when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            sys.exit(141)
+
+    def _run(self, arguments: list[str], prog_name: str, as_json: bool) -> int:
+        try:
+            with self.make_context(prog_name, arguments) as context:
+                self.invoke(context)
+                sys.stdout.flush()
+            return 0
+        except click.exceptions.Exit as done:
+            sys.stdout.flush()
+            return done.exit_code
+        except click.ClickException as error:
+            if not as_json and type(error).__name__ == "NoArgsIsHelpError":
+                error.show()  # a group alone is asked for its help
+                return 2
+            return _report(_from_click(error), as_json)
+        except errors.DaglabError as error:
+            return _report(error, as_json)
+        except (KeyboardInterrupt, click.Abort):
+            return _report(errors.Interrupted("Interrupted."), as_json)
+        except errors.Terminated:
+            return _report(errors.Interrupted("Terminated.", exit_code=143), as_json)
+        except BrokenPipeError:
+            raise
+        except Exception as bug:  # whatever it is: the traceback is kept, and a script gets its document
+            return _report_bug(bug, as_json)
+
+
+def _from_click(error: click.ClickException) -> errors.DaglabError:
+    """click's own errors are all wrong usage; the hint names the help to read."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "daglab"
+    return errors.WrongUsage(error.format_message(), f"`{path} --help` shows how it is used.")
+
+
+def _report(error: errors.DaglabError, as_json: bool) -> int:
+    if as_json:
+        output.document({**(error.result or {}), "ok": False, "error": error.document()})
+    else:
+        output.error(error.message, error.hint)
+    sys.stdout.flush()
+    return error.exit_code
+
+
+def _report_bug(bug: Exception, as_json: bool) -> int:
+    import traceback
+
+    traceback.print_exc()
+    error = errors.DaglabError(
+        f"This is a bug in daglab: {type(bug).__name__}.", "Please report it with the traceback on stderr."
+    )
+    return _report(error, as_json)
+
+
+def _shared_options() -> list[click.Option]:
+    """-q and -v, which every command takes after its name, too."""
+    return [
+        click.Option(
+            ["-q", "--quiet"], is_flag=True, expose_value=False, callback=_remember, help="Say nothing but errors."
+        ),
+        click.Option(
+            ["-v", "--verbose"], is_flag=True, expose_value=False, callback=_remember, help="Say what is done."
+        ),
+    ]
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and param.name:
+        output.set_meta(param.name)
+        output.log_to_stderr()
+
+
+def _prepare_streams() -> None:
+    """No output fails for a letter that the locale lacks, and a SIGTERM cleans up as a Ctrl-C does."""
+    import signal
+
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure:
+            reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    raise errors.Terminated
+
+
+def _help_and_version() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["--version"], is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show the version."
+        ),
+        *_shared_options(),
+    ]
+
+
+def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(f"daglab {__version__}")
+        ctx.exit()
+
+
+main = Cli(
+    name="daglab",
+    params=_help_and_version(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="""Pair marimo notebooks with Dagster.
+
+    \b
+    daglab init --bootstrap shop      make a project
+    daglab discover                   see what the deployment holds
+    daglab scaffold --asset orders    write a notebook for an asset
+    daglab run --asset-selection orders
+    daglab export NOTEBOOK --attach asset:orders
+    """,
+)

@@ -1,0 +1,141 @@
+"""`daglab export`: run a notebook, write it as HTML, attach it to an asset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from daglab import attach, config, dagster_api, errors, events, exports, output, parse
+
+
+def observation(
+    settings: config.Config, export: exports.Export, link: str | None, key: tuple[str, ...]
+) -> attach.Observation:
+    """What is put on the asset's page."""
+    entries = [
+        attach.Entry("notebook", "path", str(export.notebook)),
+        attach.Entry("html", "path", str(export.output)),
+        attach.Entry("html_sha256", "text", export.sha256),
+        attach.Entry("exported_at", "text", export.exported_at.isoformat()),
+        attach.Entry(attach.ID_LABEL, "text", export.id),
+    ]
+    if link:
+        entries.insert(0, attach.Entry(settings.defaults.attach_metadata_key, "url", link))
+    return attach.Observation(key, export.id, link, tuple(entries))
+
+
+def refuse_failed(export: exports.Export) -> None:
+    """Raise `NotGood` with each failed cell and its traceback; those that never ran because of it are counted."""
+    roots = [cell for cell in export.failed if not cell.caused_by_ancestor] or list(export.failed)
+    if not roots:
+        return
+    shown = "\n\n".join(f"{cell.label}: {cell.error}\n{cell.traceback}".rstrip() for cell in roots)
+    others = len(export.failed) - len(roots)
+    more = f"\n\n{others} more did not run because of that." if others else ""
+    raise errors.NotGood(
+        f"{len(roots)} of the notebook's cells failed.\n{shown}{more}",
+        f"The HTML is kept at {export.output}; nothing was attached.",
+    )
+
+
+def publish(
+    settings: config.Config,
+    api: dagster_api.DagsterApi | None,
+    export: exports.Export,
+    key: tuple[str, ...],
+    via: str | None,
+) -> dict[str, Any]:
+    """Attach an export that is good to the asset `key`, where there is one, and record it whatever comes of that."""
+    link = exports.link(settings, export.output)
+    result = {**exports.document(export), "link": link, "attached": None}
+    try:
+        refuse_failed(export)
+        if api:
+            done = attach.attach(api, settings, observation(settings, export, link, key), via=via)
+            result["attached"] = {"target": f"asset:{'/'.join(key)}", **vars(done)}
+    except errors.DaglabError as error:
+        error.result = result
+        raise
+    finally:
+        exports.record(settings.root, export, link, result["attached"])
+    return result
+
+
+def show(result: Mapping[str, Any], page: str | None) -> None:
+    """Print where the HTML is, and what is attached where."""
+    output.data(result["output"])
+    done = result["attached"]
+    if done:
+        output.note(f"Attached to {done['target']} by way of {done['via']}; read back: {done['link'] or 'no link'}")
+        output.note(f"See {page}?view=events")
+        if done["link_type"] == "TextMetadataEntry":
+            output.warn("Dagster holds the link as text, which can't be clicked; `--via instance` writes a real one.")
+
+
+@click.command(name="export")
+@click.argument("notebook", type=click.Path(path_type=Path))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGS]")
+@click.option(
+    "--output",
+    "target",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The HTML file to write.  [default: exports/NOTEBOOK.html in the project]",
+)
+@click.option("--attach", "attach_to", metavar="asset:KEY", help="The asset to attach the export to.")
+@click.option(
+    "--via",
+    type=click.Choice(attach.WAYS),
+    help="How to attach.  [default: instance where it is proven to be the deployment's own, else rest]",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long the notebook may run at most.  [default: no limit]",
+)
+@output.url_option
+@output.json_option
+def command(
+    notebook: Path,
+    arguments: Sequence[str],
+    target: Path | None,
+    attach_to: str | None,
+    via: str | None,
+    timeout: float | None,
+    url: str | None,
+    as_json: bool,
+) -> None:
+    """Run a notebook, write it as HTML, and attach it to an asset.
+
+    A failed cell exits with 4 and shows its traceback; the HTML is kept, and nothing is attached. What comes after --
+    goes to the notebook (mo.cli_args). The page loads marimo's own code from the network and is blank without.
+
+    \b
+    Examples:
+      daglab export dagster/notebooks/asset_orders.py --attach asset:orders
+      daglab export report.py --output build/report.html --timeout 600 -- --days 7
+    """
+    if via and not attach_to:
+        raise errors.WrongUsage("--via says how to attach, and --attach is missing.", "Add --attach asset:KEY.")
+    key = parse.attach_target(attach_to) if attach_to else ()
+    settings = config.load({"dagster.url": url})
+    with events.recording(settings.root, "export") as event:
+        event.target = str(notebook)
+        api = None
+        if key:
+            api = dagster_api.connect(settings, operation=event.id)
+            event.traffic = api.traffic
+            attach.check(api, settings, key)  # before the notebook runs, which may take long
+        output.note(f"Running {notebook}")
+        html = target or exports.default_output(settings.root, notebook)
+        done = exports.export_html(notebook, html, python=settings.python, arguments=arguments, timeout=timeout)
+        event.bytes = done.bytes
+        result = publish(settings, api, done, key, via)
+        if as_json:
+            output.document(result)
+        else:
+            show(result, f"{api.url}/assets/{'/'.join(key)}" if api else None)

@@ -1,0 +1,130 @@
+"""Dagster's GraphQL over HTTP: ask, and take the expected member of the answer or say the server's own message.
+
+Measured on Dagster 1.5, 1.8 and 1.13: a query that does not validate is HTTP 400 with a JSON body, a broken
+request is 400 or 500 in plain text, and any unknown path is 200 with the HTML of the user interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from daglab import config, errors, parse, web
+
+LONGEST_MESSAGE = 600
+_SURELY_NOT_DONE = (400, 404, 405, 411, 413, 415, 429)  # refused before anything was carried out
+
+
+@dataclass(frozen=True)
+class DagsterApi:
+    """A deployment: its address, and the session to ask it with."""
+
+    url: str
+    session: web.Session
+
+    @property
+    def traffic(self) -> web.Traffic:
+        """What has been sent so far."""
+        return self.session.traffic
+
+
+def connect(settings: config.Config, *, operation: str | None = None) -> DagsterApi:
+    """The deployment that the config names. Nothing is sent yet; `NotSetUp` when a named token is missing."""
+    return DagsterApi(settings.url, web.session(settings, operation=operation))
+
+
+def query(api: DagsterApi, text: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The data of a query's answer. Raises `Unreachable` when there is none, `NotAuthorised` when refused."""
+    return _execute(api, text, variables, mutation=False)
+
+
+def mutate(api: DagsterApi, text: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The data of a mutation's answer; it is sent once. Raises `web.AnswerLost` when it may have been carried out."""
+    return _execute(api, text, variables, mutation=True)
+
+
+def version(api: DagsterApi) -> str:
+    """The version of Dagster that answers; the smallest question there is."""
+    answer = query(api, "query Version { version }").get("version")
+    if not isinstance(answer, str):
+        raise errors.Unreachable(f"{api.url} answered without a version.", "Is this Dagster's webserver?")
+    return answer
+
+
+def expect(data: Mapping[str, Any], member: str, typename: str) -> dict[str, Any]:
+    """`data[member]` when it is of the type `typename`.
+
+    Raises `NotAuthorised` for Dagster's UnauthorizedError, and `Refused` with the server's message for the rest.
+    """
+    answer = data.get(member)
+    if not isinstance(answer, dict):
+        raise errors.Unreachable(f"Dagster answered without {member}.", "Is this a version from 1.5 on?")
+    kind = answer.get("__typename")
+    if kind == typename:
+        return answer
+    several = "; ".join(str(error.get("message")).strip() for error in answer.get("errors") or [])
+    message = shorten(str(answer.get("message") or several or kind).strip())
+    if kind == "UnauthorizedError":
+        raise errors.NotAuthorised(
+            f"Dagster refused {member}: {message}.", "The deployment may be read-only, or the token lacks the right."
+        )
+    raise Refused(message, str(kind))
+
+
+class Refused(errors.InvalidInput):
+    """Dagster answered with an error of its own; `kind` is its GraphQL type (PipelineNotFoundError)."""
+
+    def __init__(self, message: str, kind: str) -> None:
+        hint = "The deployment's own log has the whole story." if kind == "PythonError" else None
+        super().__init__(f"Dagster says: {message}", hint)
+        self.kind = kind
+
+
+def shorten(message: str) -> str:
+    """A server's message without its endless tail: Dagster prints whole schemas."""
+    return message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE].rstrip() + " …"
+
+
+def _execute(api: DagsterApi, text: str, variables: Mapping[str, Any] | None, *, mutation: bool) -> dict[str, Any]:
+    body = {"query": text, "variables": dict(variables or {})}
+    response = web.send(api.session, "POST", f"{api.url}/graphql", mutation=mutation, json=body)
+    answer = _json(response)
+    if not isinstance(answer, dict) or ("data" not in answer and "errors" not in answer):
+        raise _not_dagster(response, mutation)
+    problems = answer.get("errors")
+    if problems or not isinstance(answer.get("data"), dict):
+        raise _rejected(api.url, problems, unknown=mutation and response.status_code == 200)
+    data: dict[str, Any] = answer["data"]
+    return data
+
+
+def _json(response: Any) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        return None
+
+
+def _not_dagster(response: Any, mutation: bool) -> errors.DaglabError:
+    """What answered is a page, a proxy's error, or half a body."""
+    where = parse.display_url(response.url)
+    what = "an HTML page" if "html" in response.headers.get("Content-Type", "") else "something that is not JSON"
+    message = f"{where} answered {response.status_code} with {what}, not Dagster's GraphQL."
+    if mutation and response.status_code not in _SURELY_NOT_DONE:
+        return web.AnswerLost(message, "The request may have been carried out.")
+    if response.status_code in web.AGAIN or response.status_code >= 500:
+        return errors.Unreachable(message, "The server or the proxy before it is in trouble: try again later.")
+    return errors.Unreachable(
+        message, "Is this Dagster's webserver, with its path prefix? Name the address with --url."
+    )
+
+
+def _rejected(url: str, problems: Any, *, unknown: bool) -> errors.DaglabError:
+    """GraphQL's own errors: with status 400 nothing was executed, with 200 a part of it may have been."""
+    first = problems[0] if isinstance(problems, list) and problems else {}
+    reason = first.get("message", "no reason given") if isinstance(first, dict) else str(first)
+    message = f"Dagster at {url} can't answer: {shorten(str(reason))}"
+    if unknown:
+        return web.AnswerLost(message, "It may have been carried out.")
+    return errors.Unreachable(message, "daglab serves Dagster from 1.5 on; its own log says more.")

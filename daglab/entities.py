@@ -1,0 +1,277 @@
+"""What a deployment holds: code locations, repositories, jobs, assets, groups. Each query beside its parser.
+
+Two round trips, whatever the size. The first one asks what this version's AssetNode can tell, too: 1.5 knows
+no kinds, tags and owners.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from daglab import dagster_api, errors, parse
+
+WORKSPACE_QUERY = """
+query Workspace {
+  version
+  assetNodeType: __type(name: "AssetNode") { fields { name } }
+  workspaceOrError {
+    __typename
+    ... on Workspace {
+      locationEntries {
+        name
+        locationOrLoadError {
+          __typename
+          ... on PythonError { message causes { message } }
+          ... on RepositoryLocation {
+            name
+            repositories {
+              name
+              jobs { name description isAssetJob tags { key value } }
+              partitionSets { name pipelineName }
+            }
+          }
+        }
+      }
+    }
+    ... on PythonError { message }
+  }
+}
+"""
+
+_ASSET_FIELDS = """
+    assetKey { path } groupName description computeKind %s
+    isExecutable isPartitioned opNames jobNames
+    partitionDefinition { name type description dimensionTypes { name } }
+    dependencyKeys { path }
+    repository { name location { name } }
+"""
+_NEWER_FIELDS = {
+    "kinds": "kinds",
+    "tags": "tags { key value }",
+    "owners": "owners { __typename ... on UserAssetOwner { email } ... on TeamAssetOwner { team } }",
+}
+
+
+@dataclass(frozen=True)
+class Location:
+    """A code location; `error` is the root cause when it failed to load."""
+
+    name: str
+    repositories: tuple[str, ...]
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it is listed; `partition_set` is set for a partitioned one."""
+
+    name: str
+    repository: str
+    location: str
+    description: str | None
+    tags: Mapping[str, str]
+    is_asset_job: bool
+    partition_set: str | None
+
+
+@dataclass(frozen=True)
+class Asset:
+    """An asset as it is listed; `partitions` is Dagster's kind of partitions (TIME_WINDOW), None for none."""
+
+    key: tuple[str, ...]
+    group: str | None
+    description: str | None
+    kinds: tuple[str, ...]
+    tags: Mapping[str, str]
+    owners: tuple[str, ...]
+    executable: bool
+    partitions: str | None
+    dimensions: tuple[str, ...]
+    op: str | None
+    jobs: tuple[str, ...]
+    dependencies: tuple[str, ...]
+    repository: str
+    location: str
+
+    @property
+    def name(self) -> str:
+        """The key as `a/b`."""
+        return "/".join(self.key)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The first round trip: the version, the locations, the jobs, and what an AssetNode can tell here."""
+
+    version: str
+    locations: tuple[Location, ...]
+    jobs: tuple[Job, ...]
+    asset_fields: frozenset[str]
+
+    @property
+    def broken(self) -> list[Location]:
+        """The locations that failed to load."""
+        return [location for location in self.locations if location.error]
+
+
+def workspace(api: dagster_api.DagsterApi) -> Workspace:
+    """Locations and jobs of the deployment."""
+    return parse_workspace(dagster_api.query(api, WORKSPACE_QUERY))
+
+
+def parse_workspace(data: Mapping[str, Any]) -> Workspace:
+    """The workspace in the answer to `WORKSPACE_QUERY`."""
+    entries = dagster_api.expect(data, "workspaceOrError", "Workspace")["locationEntries"]
+    fields = ((data.get("assetNodeType") or {}).get("fields")) or []
+    return Workspace(
+        version=str(data["version"]),
+        locations=tuple(_location(entry) for entry in entries),
+        jobs=tuple(job for entry in entries for job in _jobs(entry)),
+        asset_fields=frozenset(field["name"] for field in fields),
+    )
+
+
+def assets_query(fields: Iterable[str], *, by_key: bool = False) -> str:
+    """The query for assets, with the newer `fields` that this Dagster's AssetNode has."""
+    newer = " ".join(text for name, text in _NEWER_FIELDS.items() if name in fields)
+    head = (
+        "query Assets($keys: [AssetKeyInput!]) { assetNodes(assetKeys: $keys)"
+        if by_key
+        else "query Assets { assetNodes"
+    )
+    return f"{head} {{{_ASSET_FIELDS % newer}}} }}"
+
+
+def assets(
+    api: dagster_api.DagsterApi, fields: Iterable[str] = (), *, keys: Sequence[tuple[str, ...]] | None = None
+) -> list[Asset]:
+    """The assets of the deployment, or just those with the `keys`; a location that failed to load has none."""
+    variables = None if keys is None else {"keys": [{"path": list(key)} for key in keys]}
+    data = dagster_api.query(api, assets_query(fields, by_key=keys is not None), variables)
+    return parse_assets(data)
+
+
+def parse_assets(data: Mapping[str, Any]) -> list[Asset]:
+    """The assets in the answer to an assets query."""
+    nodes = data.get("assetNodes")
+    if not isinstance(nodes, list):
+        raise errors.Unreachable("Dagster answered without assetNodes.", "Is this a version from 1.5 on?")
+    return [_asset(node) for node in nodes]
+
+
+def find_assets(
+    api: dagster_api.DagsterApi, keys: Sequence[tuple[str, ...]], *, repository: str | None, location: str | None
+) -> list[Asset]:
+    """The assets with these keys, in their order; where several locations define one, `location` decides.
+
+    Raises `InvalidInput` with the nearest names for an unknown key, and with the choices for an ambiguous one.
+    """
+    found = assets(api, keys=keys)
+    chosen = []
+    for key in keys:
+        name = "/".join(key)
+        matches = [asset for asset in found if asset.key == key]
+        if not matches:
+            raise _unknown(api, "asset", name, [asset.name for asset in assets(api)])
+        chosen.append(_only("asset", name, matches, repository, location))
+    return chosen
+
+
+def find_job(api: dagster_api.DagsterApi, name: str, *, repository: str | None, location: str | None) -> Job:
+    """The job of this name; where several locations have one, `location` decides.
+
+    Raises `InvalidInput` with the nearest names for an unknown one, and with the choices for an ambiguous one.
+    """
+    jobs = visible(workspace(api).jobs)
+    matches = [job for job in jobs if job.name == name]
+    if not matches:
+        raise _unknown(api, "job", name, [job.name for job in jobs])
+    job: Job = _only("job", name, matches, repository, location)
+    return job
+
+
+def visible(jobs: Iterable[Job]) -> list[Job]:
+    """The jobs without those that Dagster makes for itself."""
+    return [job for job in jobs if not job.name.startswith("__ASSET_JOB")]
+
+
+def matching(names: Iterable[str], pattern: str | None) -> set[str]:
+    """The names that a shell pattern matches, upper and lower case apart; all of them for no pattern."""
+    return {name for name in names if pattern is None or fnmatch.fnmatchcase(name, pattern)}
+
+
+def _unknown(api: dagster_api.DagsterApi, kind: str, name: str, names: list[str]) -> errors.InvalidInput:
+    broken = [location.name for location in workspace(api).broken]
+    hint = parse.did_you_mean(name, names) or f"`daglab discover --filter {kind}s` lists the {kind}s there are."
+    if broken:
+        hint += f" Note that {', '.join(broken)} failed to load; `daglab discover` shows why."
+    return errors.InvalidInput(f"There is no {kind} {name} at {api.url}.", hint)
+
+
+def _only(kind: str, name: str, matches: list[Any], repository: str | None, location: str | None) -> Any:
+    left = [match for match in matches if repository in (None, match.repository) and location in (None, match.location)]
+    if len(left) == 1:
+        return left[0]
+    choices = ", ".join(f"--location {match.location} --repo {match.repository}" for match in matches)
+    state = "is in several places" if left else "is in none of the places asked for"
+    raise errors.InvalidInput(f"The {kind} {name} {state}.", f"Choose one of: {choices}.")
+
+
+def _location(entry: Mapping[str, Any]) -> Location:
+    """`loadStatus` says LOADED for a location that failed, too; what it holds tells."""
+    content = entry.get("locationOrLoadError") or {"__typename": None}
+    if content["__typename"] == "RepositoryLocation":
+        return Location(entry["name"], tuple(repository["name"] for repository in content["repositories"]), None)
+    return Location(entry["name"], (), root_cause(content) or "still loading")
+
+
+def root_cause(error: Mapping[str, Any]) -> str:
+    """The innermost message of a PythonError: newer versions wrap it, older ones don't."""
+    causes = error.get("causes") or []
+    message = (causes[-1] if causes else error).get("message") or ""
+    return dagster_api.shorten(str(message).strip())
+
+
+def _jobs(entry: Mapping[str, Any]) -> list[Job]:
+    content = entry.get("locationOrLoadError") or {}
+    found = []
+    for repository in content.get("repositories") or []:
+        sets = {partition_set["pipelineName"]: partition_set["name"] for partition_set in repository["partitionSets"]}
+        for job in repository["jobs"]:
+            found.append(
+                Job(
+                    job["name"],
+                    repository["name"],
+                    entry["name"],
+                    job.get("description"),
+                    {tag["key"]: tag["value"] for tag in job.get("tags") or []},
+                    bool(job.get("isAssetJob")),
+                    sets.get(job["name"]),
+                )
+            )
+    return found
+
+
+def _asset(node: Mapping[str, Any]) -> Asset:
+    definition = node.get("partitionDefinition") or {}
+    tags = {tag["key"]: tag["value"] for tag in node.get("tags") or []}
+    kinds = node.get("kinds") or [kind for kind in (node.get("computeKind"),) if kind]
+    return Asset(
+        key=tuple(node["assetKey"]["path"]),
+        group=node.get("groupName"),
+        description=node.get("description"),
+        kinds=tuple(kinds),
+        tags={key: value for key, value in tags.items() if not key.startswith("dagster/kind/")},
+        owners=tuple(owner.get("email") or f"team:{owner.get('team')}" for owner in node.get("owners") or []),
+        executable=bool(node.get("isExecutable")),
+        partitions=definition.get("type"),
+        dimensions=tuple(dimension["name"] for dimension in definition.get("dimensionTypes") or []),
+        op=next(iter(node.get("opNames") or []), None),
+        jobs=tuple(node.get("jobNames") or []),
+        dependencies=tuple("/".join(key["path"]) for key in node.get("dependencyKeys") or []),
+        repository=node["repository"]["name"],
+        location=node["repository"]["location"]["name"],
+    )

@@ -1,0 +1,99 @@
+"""What was done: one JSON line a command in `.daglab/events/YYYY-MM.jsonl`, where `.daglab/` exists.
+
+The format is version 1. Recording never makes a command fail: a full disk or a read-only folder is one warning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import resource
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from daglab import errors, files, web
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Event:
+    """The line of a command that is running; the command fills in what it comes to know."""
+
+    command: str
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    target: str | None = None
+    runs: list[str] = field(default_factory=list)
+    traffic: web.Traffic | None = None
+    bytes: int | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def recording(root: Path, command: str) -> Iterator[Event]:
+    """Record what happens inside, with its outcome, below the project's `root`."""
+    event = Event(command)
+    at, started = datetime.now(timezone.utc), time.monotonic()
+    error: BaseException | None = None
+    try:
+        yield event
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        _append(root, _line(event, at, time.monotonic() - started, error))
+
+
+def _line(event: Event, at: datetime, seconds: float, error: BaseException | None) -> dict[str, Any]:
+    traffic = event.traffic or web.Traffic()
+    return {
+        "v": 1,
+        "id": event.id,
+        "at": at.isoformat(timespec="milliseconds"),
+        "command": event.command,
+        "target": event.target,
+        "ok": error is None,
+        "exit_code": _exit_code(error),
+        "error_code": error.code if isinstance(error, errors.DaglabError) else None,
+        "seconds": round(seconds, 3),
+        "runs": event.runs,
+        "requests": {
+            "n": len(traffic.milliseconds) + traffic.errors,
+            "errors": traffic.errors,
+            "ms": traffic.milliseconds,
+        },
+        "bytes": event.bytes,
+        "rss_peak": _peak_memory(),
+        "usage": [],
+        "detail": event.detail,
+    }
+
+
+def _exit_code(error: BaseException | None) -> int:
+    if error is None:
+        return 0
+    if isinstance(error, (KeyboardInterrupt, errors.Terminated)):
+        return 130 if isinstance(error, KeyboardInterrupt) else 143
+    return error.exit_code if isinstance(error, errors.DaglabError) else 1
+
+
+def _peak_memory() -> int:
+    """Bytes; Linux counts it in KiB, macOS in bytes (getrusage(2))."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _append(root: Path, line: dict[str, Any]) -> None:
+    folder = root / ".daglab"
+    if not folder.is_dir():
+        return
+    try:
+        files.append_line(folder / "events" / f"{line['at'][:7]}.jsonl", line)
+    except OSError as error:
+        log.warning("This command is not recorded in %s: %s.", folder / "events", error.strerror or error)

@@ -1,0 +1,282 @@
+"""Exports of notebooks as HTML, and the record of them in `.daglab/exports.jsonl`.
+
+The HTML comes from `marimo export html` in a process of the project's own Python. What is said of marimo here
+was seen in 0.22 to 0.25.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import re
+import secrets
+import shlex
+import stat
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from daglab import config, errors, files, notebooks, parse, processes
+
+log = logging.getLogger(__name__)
+
+RECORD = Path(".daglab", "exports.jsonl")
+NOTEBOOK_SUFFIXES = (".py", ".md", ".qmd")  # the ones that marimo takes
+TAIL_LINES = 6
+NO_MARIMO = re.compile(r": No module named marimo(\.__main__\b.*)?$")
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
+
+
+@dataclass(frozen=True)
+class Export:
+    """An HTML that stands at `output`. Both paths are absolute, `exported_at` is in UTC, `id` is its own for ever.
+
+    `failed` holds the cells that failed, the root of it first; it is empty when the notebook is good.
+    """
+
+    id: str
+    notebook: Path
+    output: Path
+    seconds: float
+    bytes: int
+    sha256: str
+    exported_at: datetime
+    failed: tuple[notebooks.FailedCell, ...]
+
+
+def export_html(
+    notebook: Path,
+    output: Path,
+    *,
+    python: str,
+    arguments: Sequence[str] = (),
+    timeout: float | None,
+    env: Mapping[str, str] | None = None,
+) -> Export:
+    """Run a notebook with the marimo of `python`, and put the HTML at `output`, missing folders included.
+
+    `arguments` are for the notebook (`mo.cli_args()`), `timeout` is in seconds, `env` None this process's.
+    The HTML of a notebook with failed cells is kept too. Whatever else goes wrong, an older `output` stays
+    as it was. Dependencies that the notebook names in a PEP 723 header are not installed.
+
+    Give a timeout: marimo waits for ever when a cell ends its process (`os._exit`, the system out of memory)
+    or asks for `input()`. marimo also writes `__marimo__/session/<notebook>.json` beside the notebook.
+
+    Raises InvalidInput for a notebook or output that can't be one, NotSetUp when there is no such Python or
+    it has no usable marimo, TimedOut, and NotGood when marimo itself fails, with the last lines it printed.
+    """
+    notebook, output = notebook.absolute(), output.absolute()
+    _check_notebook(notebook)
+    _check_output(output, notebook)
+    with _temporary(output) as page:
+        finished = processes.run(_command(python, notebook, page, arguments), timeout=timeout, env=env)
+        if finished.timed_out:
+            raise _timed_out(notebook, timeout)
+        content = page.read_bytes() if page.exists() else b""
+        failed = _failed(notebook, python, finished, content)
+        _put(page, output)
+    return Export(
+        id=uuid.uuid4().hex,
+        notebook=notebook,
+        output=output,
+        seconds=finished.seconds,
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        exported_at=datetime.now(timezone.utc),
+        failed=failed,
+    )
+
+
+def document(export: Export) -> dict[str, Any]:
+    """The export as a JSON document: sizes in bytes, durations in seconds, times as ISO 8601 with the zone."""
+    return {
+        "id": export.id,
+        "notebook": str(export.notebook),
+        "output": str(export.output),
+        "ok": not export.failed,
+        "exported_at": export.exported_at.isoformat(),
+        "seconds": round(export.seconds, 3),
+        "bytes": export.bytes,
+        "sha256": export.sha256,
+        "failed": [
+            {
+                "cell": cell.index,
+                "name": cell.name,
+                "error": cell.error,
+                "traceback": cell.traceback,
+                "caused_by_ancestor": cell.caused_by_ancestor,
+            }
+            for cell in export.failed
+        ],
+    }
+
+
+def default_output(root: Path, notebook: Path) -> Path:
+    """Where an export goes that nobody named a place for."""
+    return root / "exports" / f"{notebook.stem}.html"
+
+
+def link(settings: config.Config, output: Path) -> str | None:
+    """The address of an export: the project's folder is served at export.base_url, else by its dashboard.
+
+    None for a file outside of the project, which has no address.
+    """
+    path = files.inside(settings.root, output)
+    if path is None:
+        return None
+    base = settings.export.base_url or f"http://127.0.0.1:{settings.dashboard.port}"
+    return f"{parse.base_url(base)}/{quote(path.as_posix())}"
+
+
+def record(root: Path, export: Export, link: str | None, attached: Mapping[str, Any] | None) -> None:
+    """Append the export to the project's record, where the project has a .daglab/.
+
+    `link` is where people find it, `attached` what it was attached to and how. Paths inside the project are
+    relative to `root`, so that the record survives a move. The file is made for its owner alone, since a
+    link may be a signed one. A record that can't be written is a warning: the export stands all the same.
+    """
+    if not (root / RECORD.parent).is_dir():
+        return
+    line = {"v": 1, **document(export), "link": link, "attached": attached}
+    for key, path in (("notebook", export.notebook), ("output", export.output)):
+        line[key] = (files.inside(root, path) or path).as_posix()
+    try:
+        files.append_line(root / RECORD, line, mode=0o600)
+    except OSError as error:
+        log.warning("The export is not recorded in %s: %s.", root / RECORD, error.strerror or error)
+
+
+def _check_notebook(notebook: Path) -> None:
+    """Marimo would make a traceback of each of these."""
+    if not os.path.exists(notebook):  # unlike Path.exists, it never raises
+        raise errors.InvalidInput(
+            f"There is no notebook {notebook}.", "Check the path; `daglab scaffold` writes a new one."
+        )
+    if notebook.suffix not in NOTEBOOK_SUFFIXES:
+        raise errors.InvalidInput(
+            f"{notebook} is not a marimo notebook: its name ends in none of {', '.join(NOTEBOOK_SUFFIXES)}.",
+            "marimo convert NOTEBOOK.ipynb -o NOTEBOOK.py makes one from a Jupyter notebook.",
+        )
+    if not os.path.isfile(notebook) or not os.access(notebook, os.R_OK):
+        raise errors.InvalidInput(f"{notebook} can't be read as a file.", f"Look at it: ls -ld {_quoted(notebook)}")
+
+
+def _check_output(output: Path, notebook: Path) -> None:
+    hint = "Name an .html file for the export."
+    there = os.path.exists(output)
+    if _target(output) == _target(notebook) or (there and output.samefile(notebook)):
+        raise errors.InvalidInput(f"The export would overwrite the notebook {notebook}.", hint)
+    if os.path.isdir(output):
+        raise errors.InvalidInput(f"{output} is a folder.", hint)
+    if there and not os.path.isfile(output):
+        raise errors.InvalidInput(f"{output} is not an ordinary file.", hint)
+
+
+@contextlib.contextmanager
+def _temporary(output: Path) -> Iterator[Path]:
+    """An empty file beside the output; it shows that the folder can be written before a notebook runs for hours."""
+    target = _target(output)
+    page = target.with_name(f".daglab-{secrets.token_hex(8)}.html")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            target.stat()  # a name that is too long would show up at the end only
+        page.touch(exist_ok=False)
+    except OSError as error:
+        reason = "its folder is a file" if isinstance(error, FileExistsError) else error.strerror
+        raise errors.InvalidInput(
+            f"{output} can't be written: {reason}.", "Choose a folder that you may write to."
+        ) from error
+    try:
+        yield page
+    finally:
+        page.unlink(missing_ok=True)
+
+
+def _target(output: Path) -> Path:
+    """Where a path leads: a symbolic link stays, its target is replaced."""
+    return Path(os.path.realpath(output))
+
+
+def _command(python: str, notebook: Path, page: Path, arguments: Sequence[str]) -> list[str]:
+    """Absolute paths, for a name may start with a dash; without `--no-sandbox` a PEP 723 header may prompt."""
+    marimo = [python, "-m", "marimo", "export", "html"]
+    return [*marimo, str(notebook), "-o", str(page), "-f", "--no-sandbox", "--", *arguments]
+
+
+def _put(page: Path, output: Path) -> None:
+    target = _target(output)
+    try:
+        with page.open("rb") as file:
+            if target.exists():
+                os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
+            os.fsync(file.fileno())
+        os.replace(page, target)
+    except OSError as error:
+        raise errors.InvalidInput(
+            f"{output} can't be replaced: {error.strerror}.", "Choose another file for the export."
+        ) from error
+
+
+def _failed(
+    notebook: Path, python: str, finished: processes.Finished, content: bytes
+) -> tuple[notebooks.FailedCell, ...]:
+    """The failed cells; raises when marimo did not do its part. Its exit code 1 may mean either."""
+    page = content.decode("utf-8", "replace")
+    try:
+        failed = tuple(notebooks.failed_cells(page)) if page else ()
+    except errors.InvalidInput:
+        if finished.returncode == 0:
+            raise
+        failed = ()
+    if not page or (finished.returncode != 0 and not failed):
+        raise _crashed(notebook, python, finished)
+    if not failed and "is not a valid marimo notebook" in finished.stderr and not notebooks.has_code(page):
+        # marimo exports an empty page with exit code 0 in place of a file that it can't make sense of.
+        raise _not_a_notebook(notebook, python)
+    return failed
+
+
+def _crashed(notebook: Path, python: str, finished: processes.Finished) -> errors.DaglabError:
+    lines = COLOUR.sub("", finished.stderr).strip().splitlines()
+    last = lines[-1] if lines else ""
+    if "NonMarimoPythonScriptError" in last:
+        return _not_a_notebook(notebook, python)
+    install = f"Install it: {_quoted(python)} -m pip install --upgrade marimo"
+    if found := NO_MARIMO.search(last):
+        hidden = "A file or folder named marimo in this directory hides the package: rename it."
+        return errors.NotSetUp(f"{python} has no marimo.", hidden if found[1] else install)
+    if finished.returncode == 2:  # click's code for wrong usage
+        usage = next((line for line in lines if "No such" in line), last)
+        return errors.NotSetUp(f"The marimo of {python} is too old: {usage}", install)
+    how = f"exit code {finished.returncode}" if finished.returncode >= 0 else f"signal {-finished.returncode}"
+    tail = "\n".join(["", *lines[-TAIL_LINES:]]) or " It printed nothing."
+    return errors.NotGood(
+        f"marimo could not export {notebook} ({how}).{tail}",
+        f"See what it says of the file: {_quoted(python)} -m marimo check {_quoted(notebook)}",
+    )
+
+
+def _not_a_notebook(notebook: Path, python: str) -> errors.InvalidInput:
+    new = notebook.with_name(f"{notebook.stem}_marimo.py")
+    return errors.InvalidInput(
+        f"{notebook} is not a marimo notebook.",
+        f"Make one from a script: {_quoted(python)} -m marimo convert {_quoted(notebook)} -o {_quoted(new)}",
+    )
+
+
+def _timed_out(notebook: Path, timeout: float | None) -> errors.TimedOut:
+    return errors.TimedOut(
+        f"{notebook} was still running after {timeout or 0:g} s; it was stopped, and nothing was exported.",
+        "Give it longer with --timeout SECONDS, or look for a cell that waits: input(), a lock, an endless loop.",
+    )
+
+
+def _quoted(path: object) -> str:
+    return shlex.quote(str(path))

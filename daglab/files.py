@@ -1,0 +1,150 @@
+"""Files that survive a crash: atomic writes, locked JSON lines, paths that stay inside their folder."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from daglab import errors
+
+
+def write_atomic(path: Path, text: str, *, mode: int | None = None) -> None:
+    """Write `text` as UTF-8 so that a reader sees the old file or the new one, never half of one.
+
+    Keeps the mode of a file that is there unless `mode` says another. Makes missing folders.
+    Raises `InvalidInput` when the folder can't be written.
+    """
+    with _named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        target = path.resolve()  # through a symbolic link: the link stays, its target is replaced
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                os.fchmod(file.fileno(), _mode(target) if mode is None else mode)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that must not be there yet, whole or not at all, also when two do so at once.
+
+    Makes missing folders. Raises `Taken` when there is one, `InvalidInput` when the folder can't be written.
+    """
+    with _named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), _mode(path))
+            try:
+                os.link(file.name, path)
+            except FileExistsError:
+                raise errors.Taken(
+                    f"{path} is there already.", "It is left as it is: delete or rename it first."
+                ) from None
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and the ones above it. Raises `InvalidInput` when that can't be."""
+    with _named(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def append_line(path: Path, record: Mapping[str, Any], *, mode: int = 0o644) -> None:
+    """Append one JSON line under a lock; a last line torn by a crash is ended first.
+
+    The file is made with `mode` when it is missing. Raises `OSError`: the caller knows what it means.
+    """
+    line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line
+        _write_whole(descriptor, line, size)
+    finally:
+        os.close(descriptor)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a JSON lines file, oldest first; a torn or foreign line is left out, as is a missing file."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    records = []
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            record = json.loads(line)
+            if isinstance(record, dict):
+                records.append(record)
+    return records
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a file that the user named; `what` says what it is for ("run config").
+
+    Raises `InvalidInput` for a file that is missing, unreadable or not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise errors.InvalidInput(f"The {what} {path} does not exist.", "Check the path.") from None
+    except OSError as error:
+        raise errors.InvalidInput(f"The {what} {path} can't be read: {error.strerror}.") from error
+    except UnicodeDecodeError:
+        raise errors.InvalidInput(f"The {what} {path} is not UTF-8 text.", "Save it as UTF-8.") from None
+
+
+def inside(root: Path, path: Path) -> Path | None:
+    """`path` relative to `root`, both with symbolic links resolved; None when it lies outside."""
+    try:
+        return path.resolve().relative_to(root.resolve())
+    except ValueError:
+        return None
+
+
+def _write_whole(descriptor: int, line: bytes, size: int) -> None:
+    """A short write (a full disk) must not leave half a line for the next reader."""
+    try:
+        if os.write(descriptor, line) == len(line):
+            return
+        raise OSError("the disk took only a part of the line")
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
+
+
+def _mode(path: Path) -> int:
+    """The mode of a file that is there, else what a new one would get."""
+    try:
+        return path.stat().st_mode & 0o7777
+    except FileNotFoundError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise errors.InvalidInput(
+            f"{path} can't be written: {error.strerror}.",
+            "Choose a folder that you may write to, or make room on the disk.",
+        ) from error

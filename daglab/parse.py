@@ -1,0 +1,195 @@
+"""Pure parsers of what users type and write: asset keys, addresses, targets, YAML with positions."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from daglab import errors
+
+MAX_DEPTH = 20
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A value of a YAML file: the keys that lead to it, and the line (from 1) that it stands in."""
+
+    path: tuple[str, ...]
+    value: Any
+    line: int
+
+    @property
+    def key(self) -> str:
+        """The keys as one dotted name."""
+        return ".".join(self.path)
+
+
+def asset_key(text: str) -> tuple[str, ...]:
+    """The parts of an asset key written `a/b`. Raises `InvalidInput` for an empty part."""
+    parts = tuple(part.strip() for part in text.strip().split("/"))
+    if not all(parts):
+        raise errors.InvalidInput(f"{text!r} is not an asset key.", "Write it as it is listed, such as a/b.")
+    return parts
+
+
+def asset_keys(text: str) -> list[tuple[str, ...]]:
+    """The keys of a comma list `a/b,c`, each once, in their order."""
+    keys = [asset_key(part) for part in text.split(",") if part.strip()]
+    if not keys:
+        raise errors.InvalidInput("The asset selection is empty.", "Name assets like this: orders,src/customers.")
+    return list(dict.fromkeys(keys))
+
+
+def attach_target(text: str) -> tuple[str, ...]:
+    """The asset key of a target written `asset:KEY`."""
+    kind, colon, key = text.partition(":")
+    if kind != "asset" or not colon:
+        raise errors.WrongUsage(f"{text!r} is not a target to attach to.", "Write --attach asset:KEY.")
+    return asset_key(key)
+
+
+def base_url(text: str) -> str:
+    """An address of a web server, without a trailing slash and without Dagster's `/graphql`.
+
+    Raises `InvalidInput` for another scheme, a missing host, a query, or credentials inside.
+    """
+    try:
+        url = urlsplit(text.strip())
+        _port = url.port  # raises for what is no port
+    except ValueError as error:
+        raise errors.InvalidInput(f"{display_url(text)} is not an address: {error}.") from None
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise errors.InvalidInput(
+            f"{display_url(text)} is not an address of a web server.", "Write it like http://127.0.0.1:3000."
+        )
+    if url.username or url.password or "@" in url.netloc:
+        raise errors.InvalidInput(
+            f"The address {display_url(text)} holds credentials.", "Leave them out and name a token_env instead."
+        )
+    if url.query or url.fragment:
+        raise errors.InvalidInput(f"The address {display_url(text)} ends in a query.", "Leave that part out.")
+    path = url.path.rstrip("/").removesuffix("/graphql").rstrip("/")
+    return urlunsplit((url.scheme, url.netloc.lower(), path, "", ""))
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of an address, the port always there: what credentials are bound to."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    host = (parts.hostname or "").lower()
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is this machine's own."""
+    host = (urlsplit(url).hostname or "").lower()
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def display_url(url: str) -> str:
+    """An address as it may be shown: no credentials, no query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "the address"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str | None:
+    """A hint with the nearest right names; None when nothing is near."""
+    near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(near)}?" if near else None
+
+
+def run_config(text: str, what: str) -> dict[str, Any]:
+    """Run config written in YAML or JSON, read as Dagster reads it: timestamps stay text.
+
+    Raises `InvalidInput` with line and column for what can't be read, and for what is not a mapping
+    or can't be sent as JSON.
+    """
+    import yaml
+
+    try:
+        value = yaml.load(text, Loader=_loader())  # noqa: S506 (a safe loader with one resolver less)
+    except yaml.YAMLError as error:
+        raise errors.InvalidInput(f"The {what} is not YAML: {_yaml_problem(error)}.") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise errors.InvalidInput(
+            f"The {what} is a {type(value).__name__}, not a mapping.", "Start it with a key such as `ops:`."
+        )
+    try:
+        return _json_mapping(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise errors.InvalidInput(f"The {what} holds a value that JSON can't: {error}.") from None
+
+
+def yaml_scalars(text: str, name: str) -> list[Scalar]:
+    """Every value of a YAML file that holds nested mappings, in its order, with its line.
+
+    A list is one value. An empty file has none. Raises `InvalidInput` with file, line and column for what is
+    not YAML, for a key given twice, and for a file that is no mapping.
+    """
+    import yaml
+
+    try:
+        loader = _loader()(text)
+        node = loader.get_single_node()
+        if node is None:
+            return []
+        if not isinstance(node, yaml.MappingNode):
+            raise errors.InvalidInput(f"{name}:1: a mapping is expected.", "Start it with `version: 1`.")
+        return list(_walk(loader, node, (), name))
+    except yaml.YAMLError as error:
+        raise errors.InvalidInput(f"{name}: {_yaml_problem(error)}.", "Mend the YAML at that place.") from None
+
+
+def _walk(loader: Any, node: Any, parents: tuple[str, ...], name: str) -> Iterator[Scalar]:
+    import yaml
+
+    seen = set()
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode) or len(parents) > MAX_DEPTH:
+            raise errors.InvalidInput(f"{name}:{line}: a plain key is expected.", "Write `key: value`.")
+        path = (*parents, key_node.value)
+        if path in seen:
+            raise errors.InvalidInput(
+                f"{name}:{line}: the key {'.'.join(path)} stands here twice.", "Delete one of the two."
+            )
+        seen.add(path)
+        if isinstance(value_node, yaml.MappingNode) and value_node.value:
+            yield from _walk(loader, value_node, path, name)
+        else:
+            yield Scalar(path, loader.construct_object(value_node, deep=True), line)
+
+
+def _json_mapping(value: dict[Any, Any]) -> dict[str, Any]:
+    """What JSON makes of it; NaN is refused, as servers do."""
+    result: dict[str, Any] = json.loads(json.dumps(value, allow_nan=False))
+    return result
+
+
+def _loader() -> Any:
+    """PyYAML's safe loader without timestamps, as Dagster's own (dagster_shared.yaml_utils, 1.13)."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        yaml_implicit_resolvers = {  # noqa: RUF012 (as the class above it has)
+            first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    return Loader
+
+
+def _yaml_problem(error: Any) -> str:
+    """What is wrong, and where, without the text around it: that could hold a secret."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or "unreadable"
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(problem)

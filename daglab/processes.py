@@ -1,0 +1,288 @@
+"""Child processes that leave nothing behind, however they or this process end.
+
+Each is started by a keeper (`children/keeper.py`), which outlives this process for the seconds it takes to
+end everything that is left. On Linux that is every descendant; on macOS the process groups of the services.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import math
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, cast
+
+from daglab import errors
+
+SCRIPT = Path(__file__).resolve().parent / "children" / "keeper.py"
+DAGSTER_TOKENS = frozenset({"DAGSTER_GRAPHQL_TOKEN", "DAGSTER_CLOUD_API_TOKEN"})
+SECRET_WORDS = ("TOKEN", "PASSWORD", "SECRET")
+LONGEST_POLL = 2**31 - 1
+
+Command = Sequence["str | os.PathLike[str]"]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended. `returncode` is minus the signal where one ended it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    seconds: float
+    timed_out: bool
+
+
+@dataclass(frozen=True)
+class Service:
+    """A program to run for longer, and the file that its output is appended to.
+
+    `name` tells the services of one keeper apart. `cwd` None is the current folder, `env` None this
+    process's environment.
+    """
+
+    name: str
+    command: Command
+    cwd: Path | None
+    env: Mapping[str, str] | None
+    log: Path
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """A running keeper, the two ends of its channels, and what it has reported so far."""
+
+    process: subprocess.Popen[bytes]
+    control: IO[bytes]
+    status: IO[bytes]
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    torn: bytearray = field(default_factory=bytearray)
+
+
+def run(
+    command: Command,
+    *,
+    timeout: float | None = None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Finished:
+    """Run a command to its end or for `timeout` seconds, and end whatever it leaves running.
+
+    Nothing that it started is left when this returns or raises, and its standard input is empty. Ending a
+    command at its timeout takes up to 7 seconds more: SIGINT, after 5 s SIGTERM, after 2 s SIGKILL.
+
+    Raises NotSetUp when there is no such program or folder, or the program can't be executed.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        outputs = (out.fileno(), err.fileno())
+        with keeper(pass_fds=outputs) as kept:
+            _start(kept, "command", command, cwd, env, outputs)
+            started = time.monotonic()
+            in_time = _wait_ended(kept, "command", timeout)
+            seconds = time.monotonic() - started
+        out.seek(0)
+        err.seek(0)
+        stdout, stderr = (file.read().decode("utf-8", errors="replace") for file in (out, err))
+    returncode = ended(kept).get("command", -signal.SIGKILL)
+    return Finished(returncode, stdout, stderr, seconds, timed_out=not in_time)
+
+
+@contextlib.contextmanager
+def keeper(*, pass_fds: Sequence[int] = ()) -> Iterator[Keeper]:
+    """A keeper for `start`; what it has started, and all that came of it, is gone after the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-X", "utf8", SCRIPT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd="/",
+        pass_fds=pass_fds,
+        start_new_session=True,
+    )
+    kept = Keeper(process, cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout))
+    try:
+        yield kept
+    finally:
+        stop(kept)
+
+
+def start(kept: Keeper, service: Service) -> int:
+    """Start a service and return its process id. Its name may be one that has ended.
+
+    Raises NotSetUp when its program, folder or log can't be used.
+    """
+    log = _native(service.log.absolute())
+    return _start(kept, service.name, service.command, service.cwd, service.env, (log, log))
+
+
+def ended(kept: Keeper) -> dict[str, int]:
+    """The return codes of the services that have ended, by name, without waiting.
+
+    Raises DaglabError when somebody has killed the keeper, for then nobody can tell.
+    """
+    while not kept.status.closed and _receive(kept, 0):
+        pass
+    codes: dict[str, int] = {}
+    for report in kept.reports:
+        if report["event"] == "started":
+            codes.pop(report["name"], None)
+        elif report["event"] == "ended":
+            codes[report["name"]] = report["returncode"]
+    return codes
+
+
+def stop(kept: Keeper) -> bool:
+    """End all services and what they have started, wait until they are gone: at most 17 seconds.
+
+    False when something could not be ended, such as another user's process.
+    """
+    try:
+        with contextlib.suppress(errors.DaglabError, ValueError):  # gone, or stopped already
+            # The end of the channel says it too, but not while a fork of this process has a copy of it.
+            _send(kept, {"stop": True})
+        return _close(kept)
+    except BaseException:
+        # One Ctrl-C must not let us go on while the keeper is at work; a second one may.
+        _close(kept)
+        raise
+
+
+def find_free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody listens on just now."""
+    with _listen(host, 0) as listener:
+        return int(listener.getsockname()[1])
+
+
+def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server could listen on this port. Raises OSError when `host` is not an address of ours."""
+    try:
+        with _listen(host, port):
+            return True
+    except OSError as error:
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            return False
+        raise
+
+
+def without_secrets(environ: Mapping[str, str], names: Iterable[str] = ()) -> dict[str, str]:
+    """An environment for a child that needs no tokens: without Dagster's, daglab's, and those in `names`."""
+    dropped = DAGSTER_TOKENS.union(names)
+    return {
+        name: value
+        for name, value in environ.items()
+        if name not in dropped
+        and not (name.startswith("DAGLAB_") and any(word in name.upper() for word in SECRET_WORDS))
+    }
+
+
+def _start(
+    kept: Keeper,
+    name: str,
+    command: Command,
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    outputs: tuple[int, int] | tuple[str, str],
+) -> int:
+    folder = _native((cwd or Path()).absolute())
+    order = {
+        "name": name,
+        "argv": [_native(word) for word in command],
+        "cwd": folder,
+        "env": {_native(key): _native(value) for key, value in (os.environ if env is None else env).items()},
+        "stdout": outputs[0],
+        "stderr": outputs[1],
+    }
+    seen = len(kept.reports)
+    _send(kept, order)
+    while True:
+        for report in kept.reports[seen:]:
+            if report["name"] == name and report["event"] == "started":
+                return int(report["pid"])
+            if report["name"] == name and report["event"] == "failed":
+                raise _not_set_up(report, folder)
+        _receive(kept, None)
+
+
+def _native(value: str | os.PathLike[str]) -> str:
+    """The text that means the same bytes to a keeper, whose encoding is UTF-8 wherever ours is not."""
+    return os.fsencode(value).decode("utf-8", errors="surrogateescape")
+
+
+def _not_set_up(report: Mapping[str, Any], folder: str) -> errors.NotSetUp:
+    path, reason = report["path"], report["error"]
+    if reason == "ENOENT" and path != folder and os.path.isfile(os.path.join(folder, path)):
+        hint = "Its first line names an interpreter that is not there; a moved virtual environment is made anew."
+    elif reason == "ENOENT" and "/" not in path:
+        hint = f"Install {path}, or put the folder that has it on PATH."
+    elif reason == "EACCES":
+        hint = f"Look at its permissions: ls -ld {path}"
+    else:
+        hint = "Look at the path and at what is there."
+    text = os.strerror(getattr(errno, reason, errno.EINVAL))
+    return errors.NotSetUp(f"{path or 'The command'} can't be used: {text}.", hint)
+
+
+def _send(kept: Keeper, order: Mapping[str, Any]) -> None:
+    try:
+        kept.control.write(json.dumps(order).encode() + b"\n")
+        kept.control.flush()
+    except BrokenPipeError:
+        raise _keeper_gone() from None
+
+
+def _receive(kept: Keeper, timeout: float | None) -> bool:
+    """Take in what the keeper reports within `timeout` seconds; False when that is nothing."""
+    poll = select.poll()
+    poll.register(kept.status, select.POLLIN)
+    if not poll.poll(None if timeout is None else min(timeout * 1000, LONGEST_POLL)):
+        return False
+    data = os.read(kept.status.fileno(), 1 << 16)
+    if not data:
+        raise _keeper_gone()
+    *lines, torn = (kept.torn + data).split(b"\n")
+    kept.torn[:] = torn
+    kept.reports.extend(json.loads(line) for line in lines)
+    return True
+
+
+def _wait_ended(kept: Keeper, name: str, timeout: float | None) -> bool:
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    while name not in ended(kept):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        _receive(kept, left)
+    return True
+
+
+def _close(kept: Keeper) -> bool:
+    with contextlib.suppress(OSError):
+        kept.control.close()
+    with contextlib.suppress(errors.DaglabError):
+        while not kept.status.closed:
+            _receive(kept, None)
+    returncode = kept.process.wait()
+    kept.status.close()
+    return returncode == 0
+
+
+def _keeper_gone() -> errors.DaglabError:
+    return errors.DaglabError(
+        "The process that looks after the child processes was killed.",
+        "Children may be left: look with `ps -ef`, and end those you know.",
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family)

@@ -1,0 +1,244 @@
+"""HTTP: one session, who we are to the server, when a request is sent again, and what never shows.
+
+Rules: every request has a timeout. A connection that could not be made is tried again. A query that broke off or got
+429, 502, 503 or 504 is asked again. A mutation that may have arrived is never sent again. Redirects are
+not followed, so that no header reaches another origin.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import shlex
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+import urllib3
+
+from daglab import __version__, config, config_keys, errors, parse, processes
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT = 5.0
+LONGEST_PAUSE = 30.0
+AGAIN = (429, 502, 503, 504)
+
+
+@dataclass
+class Traffic:
+    """What a session has sent so far: milliseconds per answered request, and how many ended in an error."""
+
+    milliseconds: list[int] = field(default_factory=list)
+    errors: int = 0
+
+
+@dataclass(frozen=True)
+class Session:
+    """A `requests` session with its limits; one a command."""
+
+    http: requests.Session
+    timeout: float
+    retries: int
+    traffic: Traffic = field(default_factory=Traffic)
+    withheld: str | None = None
+
+
+class AnswerLost(errors.OutcomeUnknown):
+    """The request may have arrived, and its answer did not."""
+
+
+@dataclass(frozen=True)
+class _Bearer(requests.auth.AuthBase):
+    """Sets the header itself; as an auth object it also keeps requests from looking into ~/.netrc."""
+
+    token: str | None = field(repr=False)
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self.token is not None:
+            request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
+
+
+def session(settings: config.Config, *, operation: str | None = None) -> Session:
+    """A session for the deployment of `settings`; `operation` is the id that its requests carry.
+
+    Raises `NotSetUp` when a named token is not there, before anything is sent.
+    """
+    credential = config.credential(settings, os.environ)
+    token = read_token(credential.auth, credential.origin) if credential and credential.auth else None
+    http = requests.Session()
+    http.auth = _Bearer(token)
+    http.headers["User-Agent"] = f"daglab/{__version__}"
+    if operation:
+        http.headers["X-Daglab-Operation"] = operation
+    graphql = settings.dagster.graphql
+    withheld = None
+    if credential and credential.withheld:
+        withheld = f"the token named by {credential.origin} was not sent, because {credential.withheld}"
+        log.info("%s", withheld)
+    return Session(http, graphql.timeout, graphql.max_retries, withheld=withheld)
+
+
+def read_token(auth: config_keys.Auth, origin: str) -> str:
+    """The token that `auth` names. Raises `NotSetUp` when it is missing, empty or no header value."""
+    if auth.token_env:
+        token, source = os.environ.get(auth.token_env, ""), f"the variable {auth.token_env}"
+        hint = f"export {auth.token_env}=..."
+    elif auth.token_file:
+        token, source = _file_token(Path(auth.token_file).expanduser()), f"the file {auth.token_file}"
+        hint = "Write the token into it, readable for you alone."
+    else:
+        token, source = _command_token(auth.token_command or ""), f"the command `{auth.token_command}`"
+        hint = "Run the command by hand: it has to print the token and exit with 0."
+    token = token.strip()
+    if not token:
+        raise errors.NotSetUp(f"There is no token in {source}, which {origin} names.", hint)
+    if not (token.isascii() and token.isprintable()):
+        raise errors.NotSetUp(f"What {source} holds is no token: it has line breaks or special characters.", hint)
+    return token
+
+
+def send(
+    session: Session,
+    method: str,
+    url: str,
+    *,
+    mutation: bool = False,
+    json: Any = None,
+    headers: Mapping[str, str] | None = None,
+) -> requests.Response:
+    """Send one request by the rules above, and give back the answer, whatever its status.
+
+    Raises `Unreachable` when there was no answer, `AnswerLost` when a mutation's answer was lost,
+    `NotAuthorised` for 401 and 403.
+    """
+    attempt = 0
+    while True:
+        try:
+            response = _send_once(session, method, url, json=json, headers=headers)
+        except requests.RequestException as error:
+            if attempt >= session.retries or not _may_resend(error, mutation):
+                raise _explained(error, url, mutation) from error
+            pause = _pause(attempt)
+        else:
+            if mutation or response.status_code not in AGAIN or attempt >= session.retries:
+                return _refuse_unauthorised(_refuse_redirect(response, url), session)
+            pause = _pause(attempt, response.headers.get("Retry-After"))
+        log.debug("again in %.1f s", pause)
+        time.sleep(pause)
+        attempt += 1
+
+
+def _send_once(
+    session: Session, method: str, url: str, *, json: Any, headers: Mapping[str, str] | None
+) -> requests.Response:
+    started = time.monotonic()
+    try:
+        response = session.http.request(
+            method,
+            url,
+            json=json,
+            headers=headers,
+            timeout=(min(CONNECT_TIMEOUT, session.timeout), session.timeout),
+            allow_redirects=False,
+        )
+    except requests.RequestException as error:
+        session.traffic.errors += 1
+        log.info("%s %s failed: %s", method, parse.display_url(url), type(error).__name__)
+        raise
+    spent = round((time.monotonic() - started) * 1000)
+    session.traffic.milliseconds.append(spent)
+    log.info("%s %s %s %s ms", method, parse.display_url(url), response.status_code, spent)
+    return response
+
+
+def _never_connected(error: BaseException) -> bool:
+    """Whether not one byte of the request can have arrived: the connection itself was not made."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(reason, urllib3.exceptions.ProxyError):
+        reason = reason.original_error
+    made_none = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    return isinstance(error, requests.ConnectTimeout) or isinstance(reason, made_none)
+
+
+def _may_resend(error: requests.RequestException, mutation: bool) -> bool:
+    if isinstance(error, requests.exceptions.SSLError):
+        return False  # a certificate does not get better
+    if _never_connected(error):
+        return True
+    broken_off = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+    return not mutation and isinstance(error, broken_off)
+
+
+def _pause(attempt: int, retry_after: str | None = None) -> float:
+    """Seconds until the next try: what the server asks for, else twice as long each time, with jitter."""
+    if retry_after and retry_after.isdigit():
+        return min(float(retry_after), LONGEST_PAUSE)
+    return min(0.2 * 2.0**attempt, LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311 (no secret)
+
+
+def _explained(error: requests.RequestException, url: str, mutation: bool) -> errors.DaglabError:
+    """The error in a person's words; requests' own text may hold headers and addresses with credentials."""
+    where = parse.display_url(url)
+    if isinstance(error, requests.exceptions.SSLError):
+        hint = "Name the authority's certificate in REQUESTS_CA_BUNDLE, or correct the address."
+        return errors.Unreachable(f"The certificate of {where} is not trusted.", hint)
+    if _never_connected(error):
+        hint = "Is it running? Start it with `dagster dev`, or name the right address with --url."
+        return errors.Unreachable(f"Nothing answers at {where}: {_cause(error)}.", hint)
+    if mutation:
+        return AnswerLost(f"{where} was sent a request, and its answer was lost.", "It may have been carried out.")
+    hint = "Try again; a larger dagster.graphql.timeout gives a slow server more time."
+    return errors.Unreachable(f"{where} broke off without an answer ({type(error).__name__}).", hint)
+
+
+def _cause(error: BaseException) -> str:
+    """The operating system's reason at the root of a chain of wrappers."""
+    reason: BaseException | None = getattr(error.args[0], "reason", None) if error.args else None
+    while reason is not None:
+        if isinstance(reason, OSError) and reason.strerror:
+            return reason.strerror.lower()
+        reason = reason.__cause__ or reason.__context__
+    return "the connection timed out" if isinstance(error, requests.ConnectTimeout) else "no connection"
+
+
+def _refuse_redirect(response: requests.Response, url: str) -> requests.Response:
+    if not 300 <= response.status_code < 400:
+        return response
+    target = parse.display_url(response.headers.get("Location", "nowhere"))
+    raise errors.Unreachable(
+        f"{parse.display_url(url)} redirects to {target}; daglab does not follow, to keep headers where they belong.",
+        "If that is the right place, name its address with --url.",
+    )
+
+
+def _refuse_unauthorised(response: requests.Response, session: Session) -> requests.Response:
+    if response.status_code not in (401, 403):
+        return response
+    where = parse.display_url(response.url)
+    message = f"{where} refused the request ({response.status_code})."
+    if session.withheld:
+        hint = f"Note that {session.withheld}. If you trust that address, name it yourself with --url."
+    elif "Authorization" in response.request.headers:
+        hint = "The token that was sent is not accepted there: renew it, or name another."
+    else:
+        hint = "Name a token: export DAGSTER_GRAPHQL_TOKEN=..., or DAGLAB_DAGSTER__AUTH__TOKEN_FILE=FILE."
+    raise errors.NotAuthorised(message, hint)
+
+
+def _file_token(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise errors.NotSetUp(f"The token file {path} can't be read: {error.strerror}.", "Check its path.") from error
+
+
+def _command_token(command: str) -> str:
+    """What the user's own command prints; its stderr is not shown, it may say too much."""
+    finished = processes.run(shlex.split(command), timeout=30.0)
+    return finished.stdout if finished.returncode == 0 and not finished.timed_out else ""

@@ -1,0 +1,232 @@
+"""What every test stands on: nothing of the machine gets in, nothing but loopback gets out.
+
+Fixtures: `cli` runs daglab as a process, `deployment` is a real Dagster (one for the whole pytest run),
+`need` skips a test for want of something, or fails it where DAGLAB_REQUIRE=all.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import ipaddress
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+FIXTURES = REPOSITORY / "tests" / "fixtures"
+# Read before the isolation takes it away.
+REQUIRE_ALL = os.environ.get("DAGLAB_REQUIRE") == "all"
+
+FOREIGN_PREFIXES = ("DAGLAB_", "DAGSTER_", "MARIMO_", "WEAVIATE_", "AWS_", "AZURE_", "GOOGLE_", "CLOUDSDK_", "XDG_")
+FOREIGN_NAMES = {"NO_COLOR", "FORCE_COLOR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+
+# `python -m dagster._daemon`, but it looks for backfills each second: 30 seconds can't be configured away.
+DAEMON = """
+import dagster._daemon.controller
+dagster._daemon.controller.DEFAULT_DAEMON_INTERVAL_SECONDS = 1
+from dagster._daemon.cli import main
+main()
+"""
+
+if importlib.util.find_spec("daglab") is None:
+    sys.path.insert(0, str(REPOSITORY))
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a daglab process ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A running Dagster: webserver and daemon over a copy of tests/fixtures/deployment."""
+
+    url: str
+    home: Path
+    project: Path
+    port: int
+
+
+class NotLoopbackError(AssertionError):
+    """A test tried to leave this machine. No OSError: the code under test must not take it for a network error."""
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home of its own, `tmp_path` as the current folder, and none of the variables that steer daglab."""
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name.startswith(FOREIGN_PREFIXES) or name.upper() in FOREIGN_NAMES:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sockets of this process reach loopback and Unix sockets, nothing else."""
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        _check_loopback(self, address)
+        return connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: Any) -> int:
+        _check_loopback(self, address)
+        return connect_ex(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+
+
+@pytest.fixture(scope="session")
+def need() -> Callable[[object, str], None]:
+    """`need(condition, reason)` skips the test without the condition; with DAGLAB_REQUIRE=all it fails it."""
+    return _need
+
+
+@pytest.fixture
+def cli() -> Callable[..., Result]:
+    """`cli("discover", "--json", env=..., cwd=..., input=...)` runs daglab as a process of its own."""
+    return _run_cli
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """One Dagster for the whole pytest run. It is shared: a test looks at its own runs, not at all of them."""
+    _need(importlib.util.find_spec("dagster_webserver"), "dagster-webserver is not installed")
+    from daglab import processes
+
+    root = tmp_path_factory.mktemp("deployment")
+    project, home, port = root / "project", root / "dagster_home", processes.find_free_port()
+    shutil.copytree(FIXTURES / "deployment", project, ignore=shutil.ignore_patterns("__pycache__"))
+    home.mkdir()
+    shutil.copy(project / "dagster.yaml", home)
+    env = _deployment_env(root, home)
+    _make_storage(project, env)
+    commands = {
+        "webserver": ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"],
+        "daemon": ["-c", DAEMON, "run", "-w", "workspace.yaml"],
+    }
+    with processes.keeper() as keeper:
+        logs = {}
+        for name, command in commands.items():
+            logs[name] = root / f"{name}.log"
+            service = processes.Service(name, [sys.executable, *command], project, env, logs[name])
+            processes.start(keeper, service)
+        url = f"http://127.0.0.1:{port}"
+        _wait_until_up(url, lambda: processes.ended(keeper), logs)
+        yield Deployment(url, home, project, port)
+
+
+def _check_loopback(sock: socket.socket, address: Any) -> None:
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    host = address[0]
+    try:
+        inside = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        inside = host == "localhost"
+    if not inside:
+        sock.close()  # urllib3 closes it after an OSError only
+        raise NotLoopbackError(f"a test tried to connect to {address}")
+
+
+def _need(condition: object, reason: str) -> None:
+    if condition:
+        return
+    if REQUIRE_ALL:
+        pytest.fail(f"DAGLAB_REQUIRE=all, but {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def _run_cli(
+    *args: str,
+    env: Mapping[str, str | None] | None = None,
+    cwd: Path | None = None,
+    input: str | None = None,  # noqa: A002 - the name that subprocess.run has
+    timeout: float = 300,
+) -> Result:
+    """`env` is laid over this process's environment; None takes a variable away."""
+    variables: dict[str, str | None] = {**os.environ, **_pythonpath(), **(env or {})}
+    done = subprocess.run(
+        [sys.executable, "-m", "daglab", *args],
+        env={name: value for name, value in variables.items() if value is not None},
+        cwd=cwd,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=timeout,
+        check=False,
+        **({"stdin": subprocess.DEVNULL} if input is None else {"input": input}),
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def _pythonpath() -> dict[str, str]:
+    try:
+        importlib.metadata.distribution("daglab")
+    except importlib.metadata.PackageNotFoundError:
+        return {"PYTHONPATH": str(REPOSITORY)}
+    return {}
+
+
+def _deployment_env(root: Path, home: Path) -> dict[str, str]:
+    """Said in full: a fixture of the session sees the real environment, its children shall not."""
+    return {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
+        "HOME": str(root),
+        "DAGSTER_HOME": str(home),
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _make_storage(project: Path, env: Mapping[str, str]) -> None:
+    """Processes that make the databases of a fresh DAGSTER_HOME at the same time get in each other's way."""
+    command = [sys.executable, "-m", "dagster", "instance", "info"]
+    done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        pytest.fail(f"DAGSTER_HOME could not be made:\n{done.stderr}", pytrace=False)
+
+
+def _wait_until_up(url: str, ended: Callable[[], Mapping[str, int]], logs: Mapping[str, Path]) -> None:
+    deadline = time.monotonic() + 180
+    while not _is_up(url):
+        if gone := ended():
+            pytest.fail(f"Dagster ended while it started: {gone}\n{_tails(logs)}", pytrace=False)
+        if time.monotonic() > deadline:
+            pytest.fail(f"Dagster did not answer at {url} in time\n{_tails(logs)}", pytrace=False)
+        time.sleep(0.1)
+
+
+def _is_up(url: str) -> bool:
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            return "dagster_version" in session.get(f"{url}/server_info", timeout=10).json()
+        except (requests.RequestException, ValueError):
+            return False
+
+
+def _tails(logs: Mapping[str, Path], lines: int = 40) -> str:
+    tails = []
+    for name, log in logs.items():
+        text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+        tails.append(f"--- the end of {name}'s log\n" + "\n".join(text.splitlines()[-lines:]))
+    return "\n".join(tails)

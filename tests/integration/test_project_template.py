@@ -1,0 +1,91 @@
+"""The project that `daglab init --bootstrap` writes: it loads, runs and passes its own tests as it stands."""
+
+from __future__ import annotations
+
+import compileall
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "daglab" / "templates" / "project" / "minimal"
+NAMES = {"shop-data": "shop_data", "Zoo2": "Zoo2", "x": "x"}
+
+
+def render(name: str, package: str, target: Path) -> None:
+    """What the command does: paths and texts through jinja2, everything else byte for byte."""
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    values = {"name": name, "package": package}
+    for source in sorted(path for path in TEMPLATE.rglob("*") if path.is_file()):
+        if "__pycache__" in source.parts:
+            continue
+        parts = source.relative_to(TEMPLATE).as_posix().replace("__package__", package)
+        path = target / environment.from_string(parts).render(values)
+        content = source.read_bytes()
+        if path.suffix == ".j2":
+            path = path.with_suffix("")
+            content = environment.from_string(content.decode()).render(values).encode()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    name: str = request.param
+    target = tmp_path_factory.mktemp("projects") / name
+    render(name, NAMES[name], target)
+    return target
+
+
+def python(project: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, *args]
+    return subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_all_of_it_is_there(project: Path) -> None:
+    package = NAMES[project.name]
+    files = {path.relative_to(project).as_posix() for path in project.rglob("*") if path.is_file()}
+    assert files == {
+        *(".gitignore", "README.md", "daglab.yaml", "pyproject.toml", "data/orders.csv"),
+        *("dagster/notebooks/.gitkeep", "tests/test_definitions.py"),
+        *(f"{package}/{name}.py" for name in ("__init__", "assets", "definitions", "jobs", "orders")),
+    }
+
+
+def test_nothing_hides_the_installed_dagster(project: Path) -> None:
+    assert not list((project / "dagster").rglob("*.py"))
+    done = python(project, "-c", "import dagster; print(dagster.__file__)")
+    assert done.returncode == 0, done.stderr
+    assert str(project) not in done.stdout
+
+
+def test_it_compiles(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path))
+    assert compileall.compile_dir(project, quiet=1)
+
+
+def test_it_is_clean(project: Path, need: Any) -> None:
+    need(importlib.util.find_spec("ruff"), "ruff is not installed")
+    rules = ("--select", "A,B,C4,E,F,I,PT,RUF,SIM,T20,UP,W")
+    for command in (("check", "--no-cache", *rules), ("format", "--check", "--no-cache")):
+        done = python(project, "-m", "ruff", *command, ".")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_dagster_loads_it(project: Path) -> None:
+    done = python(project, "-m", "dagster", "job", "list")
+    assert done.returncode == 0, done.stderr
+    assert "Job: refresh" in done.stdout
+    assert "Job: report" in done.stdout
+
+
+def test_its_own_tests_pass(project: Path) -> None:
+    done = python(project, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout

@@ -1,0 +1,122 @@
+"""The floors of the house: a module imports only from floors below its own, and stands alone."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "daglab"
+
+# From the ground up. What two modules of one floor both need moves a floor down.
+FLOORS = [
+    ["__init__"],
+    ["errors"],
+    ["children.keeper", "children.observation", "children"],
+    ["files", "parse", "output", "render", "processes"],
+    ["notebooks", "config_keys", "config_files"],
+    ["config"],
+    ["web"],
+    ["dagster_api", "events"],
+    ["entities"],
+    ["partitions", "runs"],
+    ["attach", "exports", "projects"],
+    ["helpers"],
+    ["commands", "commands.*"],
+    ["cli"],
+    ["__main__"],
+]
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+MODULES = sorted(
+    path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+    for path in PACKAGE.rglob("*.py")
+    if "templates" not in path.parts
+)
+HEAVY = ["requests", "yaml", "jinja2", "tabulate", "dagster", "marimo"]
+
+
+def floor(module: str) -> int:
+    return FLOOR["commands.*" if module.startswith("commands.") else module]
+
+
+def source(module: str) -> Path:
+    path = PACKAGE / Path(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def imported(module: str) -> Iterator[str]:
+    """The modules of daglab that `module` imports, inside functions too; names of other packages as they are."""
+    for node in ast.walk(ast.parse(source(module).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} uses a relative import"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if source_exists(full) else str(node.module)
+
+
+def source_exists(full: str) -> bool:
+    return full.removeprefix("daglab.") in MODULES and full.startswith("daglab.")
+
+
+def own(module: str) -> list[str]:
+    names = [name for name in imported(module) if name.split(".")[0] == "daglab"]
+    return [name.removeprefix("daglab").lstrip(".") or "__init__" for name in names]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_from_floors_below(module: str) -> None:
+    for name in own(module):
+        assert floor(name) < floor(module), f"{module} must not import {name}"
+
+
+def test_no_floor_is_kept_for_a_module_that_is_gone() -> None:
+    named = {name for names in FLOORS for name in names if not name.endswith("*")}
+    assert named <= {*MODULES, "__init__"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_click_stays_at_the_command_line(module: str) -> None:
+    at_the_command_line = module in ("cli", "output") or module.startswith("commands.")
+    assert at_the_command_line or "click" not in {name.split(".")[0] for name in imported(module)}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_is_not_named_after_one_of_pythons_own(module: str) -> None:
+    if not module.startswith("commands."):
+        assert module.split(".")[-1] not in sys.stdlib_module_names | set(HEAVY)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_is_short(module: str) -> None:
+    assert len(source(module).read_text(encoding="utf-8").splitlines()) <= 400
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "__main__"])
+def test_a_module_can_be_imported_alone(module: str) -> None:
+    code = f"import sys; import daglab.{module}; print([n for n in ('dagster', 'marimo') if n in sys.modules])"
+    code = code.replace("daglab.__init__", "daglab")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["-h"]])
+def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
+    code = f"""
+import sys
+from daglab.cli import main
+try:
+    main({arguments!r})
+except SystemExit as done:
+    assert not done.code, done.code
+print([name for name in {HEAVY + ["json", "logging", "daglab.commands"]!r} if name in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent, check=False)
+    assert (done.returncode, done.stderr.strip()) == (0, "[]"), done.stderr
