@@ -1,4 +1,4 @@
-# Everything runs in .venv, which is made at the first call and again only when pyproject.toml changes.
+# Everything runs in .venv, which is made at the first call and again only when pyproject.toml or constraints.txt changes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,11 +9,11 @@ READY := $(VENV)/.ready
 help:  ## Show what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 		|| { echo "daglab needs Python 3.10 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 3; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: $(READY)  ## Walk the whole way once on a real Dagster.
@@ -32,7 +32,7 @@ types: $(READY)  ## Check types.
 	$(BIN)/mypy
 
 docs: $(READY)  ## Check that the docs say what the commands do; make docs WRITE=1 writes them anew.
-	$(BIN)/python scripts/cli_reference.py $(if $(WRITE),,--check)
+	$(BIN)/python scripts/reference.py $(if $(WRITE),,--check)
 
 bench: $(READY)  ## Measure, side by side in one run.
 	$(BIN)/python scripts/bench/startup.py

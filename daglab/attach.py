@@ -2,11 +2,12 @@
 
 Only code can write a URL that can be clicked, so `instance` goes first: a child of the project's Python reports to
 the instance of DAGSTER_HOME, after proof that the server shows the same one. `rest` stores text. After a write
-whose outcome is unknown no second way is tried.
+whose outcome is unknown no second way is tried: what can be read back is attached, the rest is unknown.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -23,6 +24,7 @@ ID_LABEL = "daglab/export_id"
 CHILD = Path(__file__).parent / "children" / "observation.py"
 CHILD_TIMEOUT = 120.0  # seconds; importing dagster takes 2 to 5 on an idle machine
 READ_BACK_TIMEOUT = 15.0
+BEFORE_AGAIN = "Look at the asset's page before you attach again."
 
 NEWEST_RUN_QUERY = """
 query NewestRun {
@@ -72,7 +74,6 @@ class Observation:
     id: str
     link: str | None
     entries: tuple[Entry, ...]
-    partition: str | None = None
 
     @property
     def description(self) -> str:
@@ -90,36 +91,50 @@ class Attached:
 
 
 class NothingWritten(errors.NotSetUp):
-    """This way can't be taken here, and nothing was written."""
+    """The instance can't be used here, and nothing was written to it."""
 
 
-def check(api: dagster_api.DagsterApi, settings: config.Config, key: tuple[str, ...]) -> None:
+def check(api: dagster_api.DagsterApi, key: tuple[str, ...]) -> None:
     """Make sure that the asset exists: Dagster stores observations of misspelt keys, too. Raises `InvalidInput`."""
-    place = settings.dagster
-    entities.find_assets(api, [key], repository=place.repository_name, location=place.repository_location_name)
+    entities.require_assets(api, [key])
+
+
+def page(api: dagster_api.DagsterApi, key: tuple[str, ...]) -> str:
+    """Where people see it: the asset's page in Dagster."""
+    return f"{api.url}/assets/{_path(key)}?view=events"
 
 
 def attach(
-    api: dagster_api.DagsterApi, settings: config.Config, observation: Observation, *, via: str | None
+    api: dagster_api.DagsterApi, settings: config.Config, observation: Observation, *, via: str | None, python: str
 ) -> Attached:
-    """Report the observation and read it back.
+    """Report the observation and read it back; `python` is the one that has the deployment's Dagster.
 
     Without `via` the instance is taken where that is proven right, else REST. Raises `NothingWritten`
-    when the way asked for can't be taken, and `OutcomeUnknown` when it may or may not be there.
+    when the instance was asked for and can't be used, `OutcomeUnknown` when the observation may be there and
+    can't be read back, and what refuses it otherwise.
     """
     way = via or "instance"
+    doubt = None
     if way == "instance":
         try:
-            _by_instance(api, settings, observation, chosen=via is not None)
+            doubt = _by_instance(api, settings, observation, python, asked_for=via is not None)
         except NothingWritten:
             if via:
                 raise
             way = "rest"
     if way == "rest":
-        _by_rest(api, observation)
-    return Attached(way, *_read_back(api, observation))
+        doubt = _by_rest(api, observation)
+    return Attached(way, *_read_back(api, observation, doubt))
 
 
+@dagster_api.reading("runsOrError")
+def parse_newest_run(data: Mapping[str, Any]) -> str | None:
+    """The id of the newest run in the answer to `NEWEST_RUN_QUERY`; None where there was none yet."""
+    results = dagster_api.expect(data, "runsOrError", "Runs")["results"]
+    return str(results[0]["runId"]) if results else None
+
+
+@dagster_api.reading("assetNodeOrError")
 def parse_observations(data: Mapping[str, Any]) -> list[dict[str, dict[str, Any]]]:
     """The latest observations in the answer to `OBSERVATIONS_QUERY`, newest first: entries by label."""
     node = dagster_api.expect(data, "assetNodeOrError", "AssetNode")
@@ -129,90 +144,120 @@ def parse_observations(data: Mapping[str, Any]) -> list[dict[str, dict[str, Any]
 
 
 def _by_instance(
-    api: dagster_api.DagsterApi, settings: config.Config, observation: Observation, *, chosen: bool
-) -> None:
-    """Report from the project's Python, after proof that its instance is the one that the server shows."""
-    if not chosen and not parse.is_loopback(api.url):
+    api: dagster_api.DagsterApi, settings: config.Config, observation: Observation, python: str, *, asked_for: bool
+) -> str | None:
+    """Report from the project's Python, after proof that its instance is the one that the server shows.
+
+    Gives back why it is not known whether it was written, None when it was.
+    """
+    if not asked_for and not parse.is_loopback(api.url):
         raise NothingWritten(f"{api.url} is not on this machine.", "Name the way with --via.")
     if not os.environ.get("DAGSTER_HOME"):
         raise NothingWritten("DAGSTER_HOME is not set.", "Set it to the folder that the deployment runs with.")
-    request = {
-        "asset_key": observation.asset,
-        "description": observation.description,
-        "partition": observation.partition,
-        "newest_run": _newest_run(api),
-        "entries": [vars(entry) for entry in observation.entries],
-    }
-    environ = processes.without_secrets(os.environ, settings.token_variables)
-    environ["DAGLAB_OBSERVATION"] = json.dumps(request)
-    finished = processes.run([settings.python, CHILD], timeout=CHILD_TIMEOUT, env=environ)
-    _judge(finished)
-
-
-def _newest_run(api: dagster_api.DagsterApi) -> str:
-    """The proof: a run's id is unique, so two instances with the same newest run are one."""
-    results = dagster_api.expect(dagster_api.query(api, NEWEST_RUN_QUERY), "runsOrError", "Runs")["results"]
-    if not results:
+    asked_at = int(time.time())
+    # A run's id is unique, so two instances that have the same newest run are one.
+    newest = parse_newest_run(dagster_api.query(api, NEWEST_RUN_QUERY))
+    if newest is None:
         raise NothingWritten(
             "The deployment has no run yet, so nothing proves that DAGSTER_HOME is its own.",
             "Materialize something first, or use --via rest.",
         )
-    return str(results[0]["runId"])
+    request = {
+        "asset_key": observation.asset,
+        "description": observation.description,
+        "newest_run": newest,
+        "asked_at": asked_at,
+        "entries": [vars(entry) for entry in observation.entries],
+    }
+    environ = processes.without_secrets(os.environ, settings.token_variables)
+    environ["DAGLAB_OBSERVATION"] = json.dumps(request)
+    return _judge(processes.run([python, CHILD], timeout=CHILD_TIMEOUT, env=environ))
 
 
-def _judge(finished: processes.Finished) -> None:
+def _judge(finished: processes.Finished) -> str | None:
     """What the child did; without a word about writing it wrote nothing."""
     said: dict[str, Any] = {}
     for line in finished.stdout.splitlines():
-        if line.startswith("{"):
-            said.update(json.loads(line))
+        with contextlib.suppress(ValueError):
+            word = json.loads(line)
+            said.update(word if isinstance(word, dict) else {})
     if said.get("written"):
-        return
+        return None
+    last = (finished.stderr.strip().splitlines() or [f"it ended with {finished.returncode} and no word"])[-1]
+    reason = f"it was not done after {CHILD_TIMEOUT:g} s" if finished.timed_out else last.strip()
     if said.get("writing"):
-        raise errors.OutcomeUnknown(
-            "The report to the Dagster instance broke off.", "Look at the asset's page before you attach again."
-        )
-    tail = finished.stderr.strip().splitlines()[-1:] or ["no reason given"]
+        return f"the report to the Dagster instance broke off ({reason})"
     raise NothingWritten(
-        f"The Dagster instance can't be used: {said.get('refused') or tail[0]}.",
+        f"The Dagster instance can't be used: {str(said.get('refused') or reason).rstrip('.')}.",
         "Set DAGSTER_HOME and dagster.python to the deployment's own, or use --via rest.",
     )
 
 
-def _by_rest(api: dagster_api.DagsterApi, observation: Observation) -> None:
-    """Dagster's REST endpoint, which takes JSON's own types alone, and just this content type."""
-    path = "/".join(quote(part, safe="") for part in observation.asset)
-    body: dict[str, Any] = {
-        "description": observation.description,
-        "metadata": {entry.label: entry.value for entry in observation.entries},
-    }
-    if observation.partition:
-        body["partition"] = observation.partition
-    url = f"{api.url}/report_asset_observation/{path}"
+def _by_rest(api: dagster_api.DagsterApi, observation: Observation) -> str | None:
+    """Dagster's REST endpoint, which takes JSON's own types alone, and just this content type.
+
+    Gives back why it is not known whether it was written, None when it was.
+    """
+    metadata = {entry.label: entry.value for entry in observation.entries}
+    body = {"description": observation.description, "metadata": metadata}
+    url = f"{api.url}/report_asset_observation/{_path(observation.asset)}"
     try:
         response = web.send(api.session, "POST", url, mutation=True, json=body)
-    except web.AnswerLost:
-        return  # reading it back tells
-    if response.status_code != 200:
-        raise errors.Unreachable(
-            f"{parse.display_url(url)} answered {response.status_code}, so nothing is known to be attached.",
-            "Is this Dagster's own webserver? See its log.",
-        )
+    except web.AnswerLost as lost:
+        return lost.message.rstrip(".")
+    except errors.NotAuthorised as refused:
+        raise errors.NotAuthorised(
+            refused.message, f"Does the webserver run with --read-only? Otherwise: {refused.hint}"
+        ) from None
+    answer = _json(response)
+    if response.status_code == 200:
+        return None if isinstance(answer, dict) else f"{parse.display_url(url)} answered, but not as Dagster does"
+    if response.status_code >= 500:
+        return f"{parse.display_url(url)} answered {response.status_code}"
+    raise _refused(url, response.status_code, answer)
 
 
-def _read_back(api: dagster_api.DagsterApi, observation: Observation) -> tuple[str | None, str | None]:
+def _path(key: tuple[str, ...]) -> str:
+    return "/".join(quote(part, safe="") for part in key)
+
+
+def _refused(url: str, status: int, answer: Any) -> errors.DaglabError:
+    """An answer that says that nothing was written: Dagster's own words, or somebody else's status."""
+    said = answer.get("error") if isinstance(answer, dict) else None
+    if said:
+        hint = "Dagster's own log may say more; nothing was attached."
+        return errors.InvalidInput(f"Dagster refused the observation: {dagster_api.shorten(str(said))}", hint)
+    return errors.Unreachable(
+        f"{parse.display_url(url)} answered {status}, so nothing was attached.",
+        "Is this Dagster's own webserver, and does the proxy before it let /report_asset_observation through?",
+    )
+
+
+def _json(response: Any) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        return None
+
+
+def _read_back(
+    api: dagster_api.DagsterApi, observation: Observation, doubt: str | None
+) -> tuple[str | None, str | None]:
     """The link of the observation as Dagster shows it; only what can be read back is attached."""
     deadline = time.monotonic() + READ_BACK_TIMEOUT
     key = {"path": list(observation.asset)}
     while True:
-        for entries in parse_observations(dagster_api.query(api, OBSERVATIONS_QUERY, {"key": key})):
+        try:
+            found = parse_observations(dagster_api.query(api, OBSERVATIONS_QUERY, {"key": key}))
+            unread = "it is not among the newest observations"
+        except errors.DaglabError as error:
+            found, unread = [], error.message.rstrip(".")
+        for entries in found:
             if entries.get(ID_LABEL, {}).get("text") == observation.id:
                 return _link(entries, observation.link)
         if time.monotonic() >= deadline:
-            raise errors.OutcomeUnknown(
-                f"The observation {observation.id} can't be read back from {api.url}.",
-                "Look at the asset's page before you attach again.",
-            )
+            why = "; ".join(part for part in (doubt, unread) if part)
+            raise errors.OutcomeUnknown(f"The observation {observation.id} can't be read back: {why}.", BEFORE_AGAIN)
         time.sleep(0.5)
 
 

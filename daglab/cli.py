@@ -30,21 +30,22 @@ COMMANDS = {
         "config": "Show and check the config.",
     },
 }
-MODULES = {name: name for section in COMMANDS.values() for name in section}
+_AGAIN = "Nothing is left running here; the same command can be given again."
+NAMES = [name for section in COMMANDS.values() for name in section]
 
 
-class Cli(click.Group):
+class Cli(output.Group):
     """Loads a command's module when it is invoked, and turns errors into text and exit codes."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands in the order of the help."""
-        return [name for section in COMMANDS.values() for name in section]
+        return NAMES
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, with the options that every command has."""
-        if cmd_name not in MODULES:
+        if cmd_name not in NAMES:
             return None
-        command: click.Command = importlib.import_module(f"daglab.commands.{MODULES[cmd_name]}").command
+        command: click.Command = importlib.import_module(f"daglab.commands.{cmd_name}").command
         for each in (command, *getattr(command, "commands", {}).values()):
             if not any(param.name == "quiet" for param in each.params):
                 each.params.extend(_shared_options())
@@ -55,12 +56,17 @@ class Cli(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with the nearest commands for an unknown one."""
         name = args[0]
-        if name not in MODULES and not name.startswith("-"):
+        if name not in NAMES and not name.startswith("-"):
             from daglab import parse
 
-            hint = parse.did_you_mean(name, MODULES) or "`daglab --help` lists the commands."
+            hint = parse.did_you_mean(name, NAMES) or "`daglab --help` lists the commands."
             raise errors.WrongUsage(f"There is no command {name!r}.", hint)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does, with the warnings of daglab's log shown."""
+        output.show_log()
+        return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands by section, each with one line."""
@@ -75,31 +81,29 @@ class Cli(click.Group):
         _prepare_streams()
         try:
             sys.exit(self._run(arguments, prog_name or "daglab", as_json))
+        except output.OutputLost as error:
+            sys.exit(_report(error, as_json))
         except BrokenPipeError:
-            # Python would complain again when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            output.discard(1, 2)  # either may be the closed one
             sys.exit(141)
 
     def _run(self, arguments: list[str], prog_name: str, as_json: bool) -> int:
         try:
             with self.make_context(prog_name, arguments) as context:
                 self.invoke(context)
-                sys.stdout.flush()
+                output.flush()
             return 0
         except click.exceptions.Exit as done:
-            sys.stdout.flush()
+            output.flush()
             return done.exit_code
         except click.ClickException as error:
-            if not as_json and type(error).__name__ == "NoArgsIsHelpError":
-                error.show()  # a group alone is asked for its help
-                return 2
             return _report(_from_click(error), as_json)
         except errors.DaglabError as error:
             return _report(error, as_json)
         except (KeyboardInterrupt, click.Abort):
-            return _report(errors.Interrupted("Interrupted."), as_json)
+            return _report(errors.Interrupted("Interrupted.", _AGAIN), as_json)
         except errors.Terminated:
-            return _report(errors.Interrupted("Terminated.", exit_code=143), as_json)
+            return _report(errors.Interrupted("Terminated.", _AGAIN, exit_code=143), as_json)
         except BrokenPipeError:
             raise
         except Exception as bug:  # whatever it is: the traceback is kept, and a script gets its document
@@ -114,11 +118,11 @@ def _from_click(error: click.ClickException) -> errors.DaglabError:
 
 
 def _report(error: errors.DaglabError, as_json: bool) -> int:
-    if as_json:
+    if as_json and not isinstance(error, output.OutputLost):
         output.document({**(error.result or {}), "ok": False, "error": error.document()})
     else:
         output.error(error.message, error.hint)
-    sys.stdout.flush()
+    output.flush()
     return error.exit_code
 
 
@@ -147,18 +151,23 @@ def _shared_options() -> list[click.Option]:
 def _remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and param.name:
         output.set_meta(param.name)
-        output.log_to_stderr()
+        output.show_log()
 
 
 def _prepare_streams() -> None:
-    """No output fails for a letter that the locale lacks, and a SIGTERM cleans up as a Ctrl-C does."""
+    """No output fails for a letter that the locale lacks; a SIGTERM or a closed terminal cleans up as Ctrl-C does."""
     import signal
 
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by the caller: daglab >&-
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (it stays open to the end)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
             reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
+        signal.signal(signal.SIGHUP, _terminate)
 
 
 def _terminate(_number: int, _frame: object) -> None:

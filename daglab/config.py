@@ -22,11 +22,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from daglab import config_files, config_keys, parse
+from daglab import config_files, config_keys, errors, files, parse
 
 FILE_NAME = "daglab.yaml"
+_AUTH = "dagster.auth."
 _DEFAULT_ADDRESS = f"http://{config_keys.Dagster.host}:{config_keys.Dagster.port}"
 TOKEN_VARIABLES = ("DAGSTER_GRAPHQL_TOKEN",)  # read when no other is named
+_FLAGS = {"dagster.repository_name": "--repo", "dagster.repository_location_name": "--location"}
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,23 @@ class Config(config_keys.Values):
         prefix = (dagster.path_prefix or "").strip("/")
         return f"{base}/{prefix}" if prefix and not base.endswith(f"/{prefix}") else base
 
-    @property
-    def python(self) -> str:
-        """The project's Python: dagster.python, else that of its .venv, else the one that runs daglab."""
+    def python_for(self, notebook: Path) -> str:
+        """The Python that runs a notebook: for one of the project's dagster.python, else that of its .venv.
+
+        Without either, and for a notebook that lies elsewhere, the one that runs daglab: a project must not get
+        to run the user's own notebooks, and see what is in their environment.
+        """
+        if files.inside(self.root, notebook) is None and self.layers.get("dagster.python") in ("default", "project"):
+            return sys.executable
         own = self.root / ".venv" / "bin" / "python"
-        return self.dagster.python or (str(own) if own.exists() else sys.executable)
+        named = self.dagster.python or (str(own) if own.exists() else sys.executable)
+        return str(self.root / named) if os.sep in named and self.layers["dagster.python"] == "project" else named
 
     @property
     def token_variables(self) -> list[str]:
         """The variables that hold tokens: what a child that needs none must not get."""
         named = [self.dagster.auth.token_env, *(auth.token_env for auth in self.credentials.values())]
-        return [*TOKEN_VARIABLES, *(name for name in named if name)]
+        return [*config_files.PROJECT_VARIABLES, *(name for name in named if name)]
 
     def value(self, name: str) -> Any:
         """The value of a dotted key."""
@@ -94,7 +102,7 @@ def load(
     an unknown key, a wrong type or a value out of range (file and line are named), `NotAuthorised` for what
     a file may not say.
     """
-    directory = Path.cwd() if directory is None else directory
+    directory = current_directory() if directory is None else directory
     environ = os.environ if environ is None else environ
     project = find_project_file(directory)
     user = _user_file(environ)
@@ -108,17 +116,28 @@ def load(
         ("project", _from_file(project_values)),
         ("user", _from_file(user_values)),
     ]
+    for _, layer in layers:
+        _refuse_several_tokens({name: place for name, (value, place) in layer.items() if value})
     config = _merge(layers, directory=directory.resolve(), file=project)
     return dataclasses.replace(config, credentials=_credentials(credentials, layers[3][1]))
+
+
+def current_directory() -> Path:
+    """Where we are. Raises `InvalidInput` when somebody has deleted it."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise errors.InvalidInput("The current directory is gone.", "Go to one that is there: cd DIRECTORY") from None
 
 
 def find_project_file(directory: Path) -> Path | None:
     """The nearest `daglab.yaml` upwards, not beyond the git root; without one, only in the directory."""
     here = directory.resolve()
     chain = [here, *here.parents]
-    top = next((folder for folder in chain if (folder / ".git").exists()), here)
+    top = next((folder for folder in chain if os.path.exists(folder / ".git")), here)
+    # os.path: a folder above that we may not look into holds nothing for us, and is no error.
     for folder in chain[: chain.index(top) + 1]:
-        if (folder / FILE_NAME).is_file():
+        if os.path.isfile(folder / FILE_NAME):
             return folder / FILE_NAME
     return None
 
@@ -126,35 +145,35 @@ def find_project_file(directory: Path) -> Path | None:
 def credential(config: Config, environ: Mapping[str, str]) -> Credential | None:
     """Which token to send to `config.url`, by these rules; None for none.
 
-    1. one named by a flag, a DAGLAB_ variable or the project's file
+    1. one named by a flag or a DAGLAB_ variable
     2. one that the user's config holds for just this origin
-    3. one of Dagster's own variables
+    3. one named in the project's file
+    4. one of Dagster's own variables
 
-    What is not bound to an origin (1 and 3) is withheld from an address that comes from the project's file,
-    unless the user's config knows that origin.
+    All but the second are withheld from an address that only the project's file names.
     """
     bound = config.credentials.get(parse.origin(config.url))
-    named = _named_auth(config)
-    if named is None and bound:
+    foreign = _project_address(config)
+    if bound and (foreign or _named_auth(config, "flag", "environment") is None):
         return Credential(bound, f"your config, for {parse.origin(config.url)}")
+    named = _named_auth(config, "flag", "environment", "project")
     if named is None:
         found = next((name for name in TOKEN_VARIABLES if environ.get(name)), None)
         if found is None:
             return None
         named = config_keys.Auth(token_env=found), f"${found}"
-    foreign = _project_address(config)
-    if foreign and not bound:
+    if foreign:
         return Credential(None, named[1], f"the address {config.url} comes from {foreign}")
     return Credential(*named)
 
 
-def _named_auth(config: Config) -> tuple[config_keys.Auth, str] | None:
-    """The token named by flag, environment or project, and where; the user's own are bound to origins instead."""
-    for layer in ("flag", "environment", "project"):
+def _named_auth(config: Config, *layers: str) -> tuple[config_keys.Auth, str] | None:
+    """The token named in the first of these layers that names one, and where."""
+    for layer in layers:
         for name in (item.name for item in dataclasses.fields(config_keys.Auth)):
-            value = config.value(f"dagster.auth.{name}")
-            if value and config.layers[f"dagster.auth.{name}"] == layer:
-                return config_keys.Auth(**{name: value}), config.origins[f"dagster.auth.{name}"]
+            value = config.value(f"{_AUTH}{name}")
+            if value and config.layers[f"{_AUTH}{name}"] == layer:
+                return config_keys.Auth(**{name: value}), config.origins[f"{_AUTH}{name}"]
     return None
 
 
@@ -174,7 +193,7 @@ def _from_flags(flags: Mapping[str, Any]) -> Layer:
     layer: Layer = {}
     for name, value in flags.items():
         if value is not None:
-            flag = f"--{name.rpartition('.')[2].replace('_', '-')}"
+            flag = _FLAGS.get(name) or f"--{name.rpartition('.')[2].replace('_', '-')}"
             layer[name] = (config_keys.checked(known[name], value, flag), f"flag {flag}")
     return layer
 
@@ -225,19 +244,48 @@ def _build(section: Any, prefix: str, values: Mapping[str, Any]) -> Any:
 
 def _credentials(entries: list[config_files.Entry], user: Layer) -> dict[str, config_keys.Auth]:
     """The user's tokens by origin: what stands under `credentials`, and `dagster.auth` for the file's own address."""
-    known = {field.name for field in dataclasses.fields(config_keys.Auth)}
-    found: dict[str, dict[str, str]] = {}
+    known = {name.removeprefix(_AUTH): key for name, key in config_keys.known().items() if name.startswith(_AUTH)}
+    found: dict[str, Layer] = {}
     for entry in entries:
         address, name = config_files.credential_name(entry, known)
-        found.setdefault(parse.origin(parse.base_url(address)), {})[name] = entry.value
-    own = {name: value for name in known if (value := user.get(f"dagster.auth.{name}", ("", ""))[0])}
+        value = config_keys.checked(known[name], entry.value, entry.place)
+        found.setdefault(_origin(address, entry.place), {})[_AUTH + name] = (value, entry.place)
+    own = {name: user[name] for name in user if name.startswith(_AUTH) and user[name][0]}
     if own:
         only_user = _merge([("user", user)], directory=Path(), file=None)
         found.setdefault(parse.origin(only_user.url), {}).update(own)
-    return {address: config_keys.Auth(**values) for address, values in found.items()}
+    for layer in found.values():
+        _refuse_several_tokens({name: place for name, (_, place) in layer.items()})
+    return {
+        address: config_keys.Auth(**{name.removeprefix(_AUTH): value for name, (value, _) in layer.items()})
+        for address, layer in found.items()
+    }
+
+
+def _origin(address: str, place: str) -> str:
+    try:
+        return parse.origin(parse.base_url(address))
+    except errors.InvalidInput as error:
+        raise errors.InvalidInput(f"{place}: {error.message}", error.hint) from None
+
+
+def _refuse_several_tokens(places: Mapping[str, str]) -> None:
+    """Of two ways to one token, nobody could say which one counts."""
+    several = [(name, place) for name, place in places.items() if name.startswith(_AUTH)]
+    if len(several) > 1:
+        (first, _), (second, place) = several[:2]
+        raise errors.InvalidInput(f"{place}: {first} and {second} both name a token.", "Keep one of them.")
 
 
 def _user_file(environ: Mapping[str, str]) -> Path | None:
-    base = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "~"), ".config")
-    path = Path(base).expanduser() / "daglab" / "config.yaml"
-    return path if path.is_file() else None
+    """The user's own file, which is trusted: a relative path would lead to one of the project's."""
+    home = environ.get("HOME") or os.path.expanduser("~")
+    choices = [environ.get("XDG_CONFIG_HOME", ""), os.path.join(home, ".config")]
+    base = next((choice for choice in choices if os.path.isabs(choice)), None)
+    path = Path(base, "daglab", "config.yaml") if base else None
+    try:
+        return path if path and path.is_file() else None
+    except PermissionError:
+        raise errors.InvalidInput(
+            f"The config file {path} can't be read: permission denied.", "Set HOME to your own home directory."
+        ) from None

@@ -57,7 +57,7 @@ def credential_name(entry: Entry, known: Iterable[str]) -> tuple[str, str]:
     known = sorted(known)
     if len(entry.path) != 3 or entry.path[2] not in known or not isinstance(entry.value, str):
         raise errors.InvalidInput(
-            f"{entry.place}: {entry.key} is not a credential.",
+            f"{entry.place}: this is not a credential.",
             f"Write credentials: {{https://dagster.example.com: {{{known[0]}: ...}}}} with one of {', '.join(known)}.",
         )
     return entry.path[1], entry.path[2]
@@ -67,7 +67,7 @@ def refuse_unknown(entry: Entry, known: Iterable[str]) -> None:
     """Raise `InvalidInput` for a key that is neither known nor an empty section, with the nearest known ones."""
     known = list(known)
     is_section = any(name.startswith(f"{entry.key}.") for name in known)
-    if entry.key in known or (is_section and entry.value is None):
+    if entry.key in known or (is_section and entry.value in (None, {})):
         return
     if is_section:
         raise errors.InvalidInput(f"{entry.place}: {entry.key} is a section, not a value.", "Put its keys below it.")
@@ -78,7 +78,10 @@ def refuse_unknown(entry: Entry, known: Iterable[str]) -> None:
 
 
 def refuse_untrusted(entry: Entry) -> None:
-    """Raise `NotAuthorised` where a project's file would make daglab read another variable, a file, a command."""
+    """Raise `NotAuthorised` where a project's file would make daglab read another variable, a file, a command.
+
+    The value is not shown: it may be a token put in the wrong place.
+    """
     if entry.path[0] == "credentials" or entry.key in ("dagster.auth.token_file", "dagster.auth.token_command"):
         raise errors.NotAuthorised(
             f"{entry.place}: a project's file may not set {entry.path[0] if len(entry.path) < 3 else entry.key}.",
@@ -86,7 +89,7 @@ def refuse_untrusted(entry: Entry) -> None:
         )
     if entry.key == "dagster.auth.token_env" and not _may_be_named(entry.value):
         raise errors.NotAuthorised(
-            f"{entry.place}: a project's file may not name the variable {entry.value!r}.",
+            f"{entry.place}: a project's file may not name this variable as {entry.key}.",
             f"Name one that starts with DAGLAB_, or {' or '.join(PROJECT_VARIABLES)}.",
         )
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 from daglab import errors, parse
+
+LONGEST = 2_000_000  # seconds, 23 days: sockets can't wait longer (milliseconds in 31 bits)
 
 
 def _key(default: Any, doc: str, check: Callable[[Any], str | None] | None = None) -> Any:
@@ -18,12 +22,12 @@ def _port(value: int) -> str | None:
     return None if 1 <= value <= 65535 else "a port is a number from 1 to 65535"
 
 
-def _positive(value: float) -> str | None:
-    return None if 0 < value < float("inf") else "it must be more than 0"
+def _seconds(value: float) -> str | None:
+    return None if 0 < value <= LONGEST else f"it must be more than 0 and at most {LONGEST}"
 
 
-def _not_negative(value: float) -> str | None:
-    return None if 0 <= value < float("inf") else "it must not be less than 0"
+def _not_negative(value: int) -> str | None:
+    return None if value >= 0 else "it must not be less than 0"
 
 
 def _version(value: int) -> str | None:
@@ -39,14 +43,33 @@ def _address(value: str) -> str | None:
 
 
 def _host(value: str) -> str | None:
-    return _address(f"http://{value}") if not set(value) & set("/?#@ ") else "a host is a name or a number alone"
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        alone = not set(value) & set("/?#@:[] ")
+        return _address(f"http://{value}") if alone else "a host is a name or a number alone"
+    return None
+
+
+def _prefix(value: str) -> str | None:
+    if set(value) & set("?#@ ") or "//" in value:
+        return "it must be a path alone"
+    return None
+
+
+def _not_empty(value: str) -> str | None:
+    return None if value.strip() else "it must not be empty"
+
+
+def _variable(value: str) -> str | None:
+    return None if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", value) else "it must be the name of a variable"
 
 
 @dataclass(frozen=True)
 class Auth:
     """Where a bearer token is read from; at most one of them is set."""
 
-    token_env: str | None = _key(None, "The environment variable that holds the token.")
+    token_env: str | None = _key(None, "The environment variable that holds the token.", _variable)
     token_file: str | None = _key(None, "The file that holds the token.")
     token_command: str | None = _key(None, "The command that prints the token (run without a shell).")
 
@@ -55,7 +78,7 @@ class Auth:
 class Graphql:
     """How Dagster is asked."""
 
-    timeout: float = _key(30.0, "Seconds to wait for an answer.", _positive)
+    timeout: float = _key(30.0, "Seconds to wait for an answer.", _seconds)
     max_retries: int = _key(3, "How often a query is asked again.", _not_negative)
 
 
@@ -64,9 +87,9 @@ class Dagster:
     """The deployment that daglab talks to."""
 
     host: str = _key("127.0.0.1", "The host of Dagster's webserver.", _host)
-    port: int = _key(3000, "Its port.", _port)
+    port: int = _key(3000, "The port of Dagster's webserver.", _port)
     url: str | None = _key(None, "The whole address; wins over host and port.", _address)
-    path_prefix: str | None = _key(None, "The path that the webserver lies under, such as /dagster.")
+    path_prefix: str | None = _key(None, "The path that the webserver lies under, such as /dagster.", _prefix)
     repository_name: str | None = _key(None, "The repository to use where several have the name.")
     repository_location_name: str | None = _key(None, "The code location to use where several have the name.")
     python: str | None = _key(None, "The project's Python; default: .venv in the project, else daglab's own.")
@@ -78,15 +101,15 @@ class Dagster:
 class Defaults:
     """What is done where no flag says otherwise."""
 
-    attach_metadata_key: str = _key("exploration", "The label of the link on the asset's page.")
+    attach_metadata_key: str = _key("exploration", "The label of the link on the asset's page.", _not_empty)
 
 
 @dataclass(frozen=True)
 class Performance:
     """How runs are waited for."""
 
-    polling_interval: float = _key(1.0, "Seconds between two looks at a run.", _positive)
-    max_wait_time: float = _key(300.0, "Seconds that `run` waits at most.", _positive)
+    polling_interval: float = _key(1.0, "Seconds between two looks at a run.", _seconds)
+    max_wait_time: float = _key(300.0, "Seconds that `run` waits at most.", _seconds)
 
 
 @dataclass(frozen=True)
@@ -94,6 +117,7 @@ class Export:
     """Where exports can be reached."""
 
     base_url: str | None = _key(None, "The address under which the project's folder is served.", _address)
+    timeout: float = _key(3600.0, "Seconds that a notebook may run at most.", _seconds)
 
 
 @dataclass(frozen=True)
@@ -108,7 +132,7 @@ class Values:
     """Every key of the config."""
 
     version: int = _key(1, "The version of the file's format.", _version)
-    notebooks_dir: str = _key("dagster/notebooks", "The folder of the notebooks, from the project's root.")
+    notebooks_dir: str = _key("dagster/notebooks", "The folder of the notebooks, from the project's root.", _not_empty)
     dagster: Dagster = Dagster()
     defaults: Defaults = Defaults()
     performance: Performance = Performance()
@@ -143,12 +167,11 @@ def checked(key: Key, value: Any, place: str) -> Any:
     if key.type is float and type(value) is int:
         value = float(value)
     if type(value) is not key.type:
-        raise errors.InvalidInput(
-            f"{place}: {key.name} is {_named(value)}, not {_KINDS[key.type]}.", f"It means: {key.doc}"
-        )
-    problem = key.check(value) if key.check else None
+        raise errors.InvalidInput(f"{place}: {key.name} is {_named(value)}, not {KINDS[key.type]}.", _instead(key))
+    control = isinstance(value, str) and any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value)
+    problem = "it holds a control character" if control else key.check(value) if key.check else None
     if problem:
-        raise errors.InvalidInput(f"{place}: {key.name} is not valid: {problem}.", f"It means: {key.doc}")
+        raise errors.InvalidInput(f"{place}: {key.name} is not valid: {problem}.", _instead(key))
     return value
 
 
@@ -162,18 +185,21 @@ def from_text(key: Key, text: str, place: str) -> Any:
     try:
         return key.type(text)
     except ValueError:
-        raise errors.InvalidInput(
-            f"{place}: {key.name} is text, not {_KINDS[key.type]}.", f"It means: {key.doc}"
-        ) from None
+        raise errors.InvalidInput(f"{place}: {key.name} is text, not {KINDS[key.type]}.", _instead(key)) from None
 
 
-_KINDS = {str: "text", int: "a whole number", float: "a number"}
+KINDS = {str: "text", int: "a whole number", float: "a number"}
+
+
+def _instead(key: Key) -> str:
+    example = "" if key.default is None else f" such as {key.default}"
+    return f"Write {KINDS[key.type]}{example}, or leave it out. {key.name}: {key.doc}"
 
 
 def _named(value: Any) -> str:
     """A value's kind, in a person's words; the value itself may be a secret put in the wrong place."""
     return {bool: "true or false", dict: "a section", list: "a list", type(None): "empty"}.get(
-        type(value), _KINDS.get(type(value), type(value).__name__)
+        type(value), KINDS.get(type(value), type(value).__name__)
     )
 
 

@@ -6,14 +6,15 @@ request is 400 or 500 in plain text, and any unknown path is 200 with the HTML o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from daglab import config, errors, parse, web
 
 LONGEST_MESSAGE = 600
-_SURELY_NOT_DONE = (400, 404, 405, 411, 413, 415, 429)  # refused before anything was carried out
+_SURELY_NOT_DONE = (400, 404, 405, 407, 411, 413, 414, 415, 422, 429, 431)  # refused before anything was carried out
 
 
 @dataclass(frozen=True)
@@ -55,28 +56,47 @@ def version(api: DagsterApi) -> str:
 def expect(data: Mapping[str, Any], member: str, typename: str) -> dict[str, Any]:
     """`data[member]` when it is of the type `typename`.
 
-    Raises `NotAuthorised` for Dagster's UnauthorizedError, and `Refused` with the server's message for the rest.
+    Raises `NotAuthorised` for Dagster's UnauthorizedError, `ServerFailed` for its PythonError, and `Refused`
+    with the server's message for the rest.
     """
     answer = data.get(member)
-    if not isinstance(answer, dict):
+    kind = answer.get("__typename") if isinstance(answer, dict) else None
+    if not isinstance(answer, dict) or not isinstance(kind, str):
         raise errors.Unreachable(f"Dagster answered without {member}.", "Is this a version from 1.5 on?")
-    kind = answer.get("__typename")
     if kind == typename:
         return answer
-    several = "; ".join(str(error.get("message")).strip() for error in answer.get("errors") or [])
-    message = shorten(str(answer.get("message") or several or kind).strip())
+    message = shorten(_said(answer) or kind)
     if kind == "UnauthorizedError":
         raise errors.NotAuthorised(
             f"Dagster refused {member}: {message}.", "The deployment may be read-only, or the token lacks the right."
         )
-    raise Refused(message, str(kind))
+    if kind == "PythonError":
+        raise ServerFailed(f"Dagster failed: {message}", "The deployment's own log has the whole story.")
+    raise Refused(message, kind)
+
+
+@contextlib.contextmanager
+def reading(member: str) -> Iterator[None]:
+    """Inside, an answer that lacks something or has it in another shape is `Unreachable`; good as a decorator, too."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise errors.Unreachable(
+            f"Dagster answered {member} in a form that daglab does not know ({type(error).__name__}: {error}).",
+            "Is this Dagster from 1.5 on? A proxy may have changed the answer: try again with -v.",
+        ) from error
+
+
+class ServerFailed(errors.Unreachable):
+    """Dagster answered with a PythonError: it broke while it answered, and may have done a part."""
 
 
 class Refused(errors.InvalidInput):
     """Dagster answered with an error of its own; `kind` is its GraphQL type (PipelineNotFoundError)."""
 
     def __init__(self, message: str, kind: str) -> None:
-        hint = "The deployment's own log has the whole story." if kind == "PythonError" else None
+        gone = "NotFound" in kind or kind == "InvalidSubsetError"
+        hint = "`daglab discover` lists what there is now." if gone else "The deployment's own log may say more."
         super().__init__(f"Dagster says: {message}", hint)
         self.kind = kind
 
@@ -92,17 +112,22 @@ def _execute(api: DagsterApi, text: str, variables: Mapping[str, Any] | None, *,
     answer = _json(response)
     if not isinstance(answer, dict) or ("data" not in answer and "errors" not in answer):
         raise _not_dagster(response, mutation)
-    problems = answer.get("errors")
-    if problems or not isinstance(answer.get("data"), dict):
-        raise _rejected(api.url, problems, unknown=mutation and response.status_code == 200)
+    if answer.get("errors") or not isinstance(answer.get("data"), dict):
+        raise _rejected(api.url, answer, unknown=mutation and not _surely_not_done(response.status_code, answer))
     data: dict[str, Any] = answer["data"]
     return data
+
+
+def _said(answer: Mapping[str, Any]) -> str:
+    """The message of an error member; RunConfigValidationInvalid has several."""
+    several = [error.get("message") for error in answer.get("errors") or [] if isinstance(error, dict)]
+    return str(answer.get("message") or "; ".join(str(message).strip() for message in several)).strip()
 
 
 def _json(response: Any) -> Any:
     try:
         return response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -120,11 +145,25 @@ def _not_dagster(response: Any, mutation: bool) -> errors.DaglabError:
     )
 
 
-def _rejected(url: str, problems: Any, *, unknown: bool) -> errors.DaglabError:
-    """GraphQL's own errors: with status 400 nothing was executed, with 200 a part of it may have been."""
-    first = problems[0] if isinstance(problems, list) and problems else {}
-    reason = first.get("message", "no reason given") if isinstance(first, dict) else str(first)
-    message = f"Dagster at {url} can't answer: {shorten(str(reason))}"
+def _surely_not_done(status: int, answer: Mapping[str, Any]) -> bool:
+    """Whether GraphQL refused before it began.
+
+    A wrong text (400) or a variable of a wrong shape (500) is an error with a place in the text; once a field was
+    begun, its errors have a path in the answer, and what was done before them stays done.
+    """
+    problems = answer.get("errors")
+    known = [problem for problem in problems if isinstance(problem, dict)] if isinstance(problems, list) else []
+    if answer.get("data") or any(problem.get("path") for problem in known):
+        return False
+    return status in _SURELY_NOT_DONE or bool(known and all(problem.get("locations") for problem in known))
+
+
+def _rejected(url: str, answer: Mapping[str, Any], *, unknown: bool) -> errors.DaglabError:
+    """GraphQL's own errors, also when they come with a part of the data: half an answer is none."""
+    problems = answer.get("errors")
+    first = problems[0] if isinstance(problems, list) and problems else problems
+    reason = first.get("message") if isinstance(first, dict) else first
+    message = f"Dagster at {url} can't answer: {shorten(str(reason or 'no reason given').strip())}"
     if unknown:
         return web.AnswerLost(message, "It may have been carried out.")
     return errors.Unreachable(message, "daglab serves Dagster from 1.5 on; its own log says more.")

@@ -57,7 +57,7 @@ _NEWER_FIELDS = {
 
 @dataclass(frozen=True)
 class Location:
-    """A code location; `error` is the root cause when it failed to load."""
+    """A code location; `error` is the root cause when it failed to load, or says that it is still loading."""
 
     name: str
     repositories: tuple[str, ...]
@@ -113,7 +113,7 @@ class Workspace:
 
     @property
     def broken(self) -> list[Location]:
-        """The locations that failed to load."""
+        """The locations that failed to load, or have not done so yet."""
         return [location for location in self.locations if location.error]
 
 
@@ -122,6 +122,7 @@ def workspace(api: dagster_api.DagsterApi) -> Workspace:
     return parse_workspace(dagster_api.query(api, WORKSPACE_QUERY))
 
 
+@dagster_api.reading("workspaceOrError")
 def parse_workspace(data: Mapping[str, Any]) -> Workspace:
     """The workspace in the answer to `WORKSPACE_QUERY`."""
     entries = dagster_api.expect(data, "workspaceOrError", "Workspace")["locationEntries"]
@@ -154,6 +155,7 @@ def assets(
     return parse_assets(data)
 
 
+@dagster_api.reading("assetNodes")
 def parse_assets(data: Mapping[str, Any]) -> list[Asset]:
     """The assets in the answer to an assets query."""
     nodes = data.get("assetNodes")
@@ -169,15 +171,20 @@ def find_assets(
 
     Raises `InvalidInput` with the nearest names for an unknown key, and with the choices for an ambiguous one.
     """
+    found = require_assets(api, keys)
+    return [
+        _only("asset", "/".join(key), [asset for asset in found if asset.key == key], repository, location)
+        for key in keys
+    ]
+
+
+def require_assets(api: dagster_api.DagsterApi, keys: Sequence[tuple[str, ...]]) -> list[Asset]:
+    """All assets with these keys, at least one for each. Raises `InvalidInput` with the nearest names else."""
     found = assets(api, keys=keys)
-    chosen = []
     for key in keys:
-        name = "/".join(key)
-        matches = [asset for asset in found if asset.key == key]
-        if not matches:
-            raise _unknown(api, "asset", name, [asset.name for asset in assets(api)])
-        chosen.append(_only("asset", name, matches, repository, location))
-    return chosen
+        if not any(asset.key == key for asset in found):
+            raise _unknown(api, "asset", "/".join(key), [asset.name for asset in assets(api)])
+    return found
 
 
 def find_job(api: dagster_api.DagsterApi, name: str, *, repository: str | None, location: str | None) -> Job:
@@ -205,9 +212,12 @@ def matching(names: Iterable[str], pattern: str | None) -> set[str]:
 
 def _unknown(api: dagster_api.DagsterApi, kind: str, name: str, names: list[str]) -> errors.InvalidInput:
     broken = [location.name for location in workspace(api).broken]
-    hint = parse.did_you_mean(name, names) or f"`daglab discover --filter {kind}s` lists the {kind}s there are."
+    if name in names:
+        hint = f"The one listed as {name} has a slash inside a part of its key, which can't be named here: rename it."
+    else:
+        hint = parse.did_you_mean(name, names) or f"`daglab discover --filter {kind}s` lists the {kind}s there are."
     if broken:
-        hint += f" Note that {', '.join(broken)} failed to load; `daglab discover` shows why."
+        hint += f" Note that what {', '.join(broken)} holds is not loaded; `daglab discover` shows why."
     return errors.InvalidInput(f"There is no {kind} {name} at {api.url}.", hint)
 
 
@@ -215,9 +225,13 @@ def _only(kind: str, name: str, matches: list[Any], repository: str | None, loca
     left = [match for match in matches if repository in (None, match.repository) and location in (None, match.location)]
     if len(left) == 1:
         return left[0]
-    choices = ", ".join(f"--location {match.location} --repo {match.repository}" for match in matches)
-    state = "is in several places" if left else "is in none of the places asked for"
-    raise errors.InvalidInput(f"The {kind} {name} {state}.", f"Choose one of: {choices}.")
+    choices = ", ".join(f"{match.repository} in {match.location}" for match in matches)
+    state = "is in several places:" if left else "is not in the place asked for, but in"
+    raise errors.InvalidInput(
+        f"The {kind} {name} {state} {choices}.",
+        "Name the code location with `daglab run --location NAME` or dagster.repository_location_name, and where that "
+        "is not enough the repository with --repo or dagster.repository_name.",
+    )
 
 
 def _location(entry: Mapping[str, Any]) -> Location:

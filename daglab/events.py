@@ -39,6 +39,7 @@ class Event:
 def recording(root: Path, command: str) -> Iterator[Event]:
     """Record what happens inside, with its outcome, below the project's `root`."""
     event = Event(command)
+    log.info("%s, operation %s", command, event.id)
     at, started = datetime.now(timezone.utc), time.monotonic()
     error: BaseException | None = None
     try:
@@ -78,9 +79,11 @@ def _line(event: Event, at: datetime, seconds: float, error: BaseException | Non
 def _exit_code(error: BaseException | None) -> int:
     if error is None:
         return 0
-    if isinstance(error, (KeyboardInterrupt, errors.Terminated)):
-        return 130 if isinstance(error, KeyboardInterrupt) else 143
-    return error.exit_code if isinstance(error, errors.DaglabError) else 1
+    for kind, code in ((KeyboardInterrupt, 130), (errors.Terminated, 143), (BrokenPipeError, 141)):
+        if isinstance(error, kind):
+            return code
+    code = getattr(error, "exit_code", 1)  # click's own errors have one, too
+    return code if isinstance(code, int) else 1
 
 
 def _peak_memory() -> int:
@@ -91,7 +94,7 @@ def _peak_memory() -> int:
 
 def _append(root: Path, line: dict[str, Any]) -> None:
     folder = root / ".daglab"
-    if not folder.is_dir():
+    if not folder.is_dir() or files.inside(root, folder / "events") is None:
         return
     try:
         files.append_line(folder / "events" / f"{line['at'][:7]}.jsonl", line)

@@ -68,11 +68,11 @@ def export_html(
     Give a timeout: marimo waits for ever when a cell ends its process (`os._exit`, the system out of memory)
     or asks for `input()`. marimo also writes `__marimo__/session/<notebook>.json` beside the notebook.
 
-    Raises InvalidInput for a notebook or output that can't be one, NotSetUp when there is no such Python or
-    it has no usable marimo, TimedOut, and NotGood when marimo itself fails, with the last lines it printed.
+    Raises InvalidInput for a notebook or output that can't be one, NotSetUp when there is no such notebook or
+    Python, or it has no usable marimo, TimedOut, and NotGood when marimo itself fails, with the last lines it printed.
     """
     notebook, output = notebook.absolute(), output.absolute()
-    _check_notebook(notebook)
+    check_notebook(notebook)
     _check_output(output, notebook)
     with _temporary(output) as page:
         finished = processes.run(_command(python, notebook, page, arguments), timeout=timeout, env=env)
@@ -117,9 +117,17 @@ def document(export: Export) -> dict[str, Any]:
     }
 
 
-def default_output(root: Path, notebook: Path) -> Path:
-    """Where an export goes that nobody named a place for."""
-    return root / "exports" / f"{notebook.stem}.html"
+def default_output(settings: config.Config, notebook: Path) -> Path:
+    """Where an export goes that nobody named a place for: below exports/, as the notebook lies in the project.
+
+    Raises InvalidInput where that leads out of the project, through a symbolic link.
+    """
+    folders = (settings.root / settings.notebooks_dir, settings.root)
+    places = [place for folder in folders if (place := files.inside(folder, notebook))]
+    output = settings.root / "exports" / (places[0] if places else Path(notebook.name)).with_suffix(".html")
+    if files.inside(settings.root, output) is None:
+        raise errors.InvalidInput(f"{output} leads out of the project.", "Name the place with --output FILE.")
+    return output
 
 
 def link(settings: config.Config, output: Path) -> str | None:
@@ -134,16 +142,16 @@ def link(settings: config.Config, output: Path) -> str | None:
     return f"{parse.base_url(base)}/{quote(path.as_posix())}"
 
 
-def record(root: Path, export: Export, link: str | None, attached: Mapping[str, Any] | None) -> None:
-    """Append the export to the project's record, where the project has a .daglab/.
+def record(root: Path, export: Export, outcome: Mapping[str, Any]) -> None:
+    """Append the export to the project's record, where the project has a .daglab/ of its own.
 
-    `link` is where people find it, `attached` what it was attached to and how. Paths inside the project are
+    `outcome` says where people find it, and what it was attached to and how. Paths inside the project are
     relative to `root`, so that the record survives a move. The file is made for its owner alone, since a
     link may be a signed one. A record that can't be written is a warning: the export stands all the same.
     """
-    if not (root / RECORD.parent).is_dir():
+    if not (root / RECORD.parent).is_dir() or files.inside(root, root / RECORD.parent) is None:
         return
-    line = {"v": 1, **document(export), "link": link, "attached": attached}
+    line = {"v": 1, **document(export), **outcome}
     for key, path in (("notebook", export.notebook), ("output", export.output)):
         line[key] = (files.inside(root, path) or path).as_posix()
     try:
@@ -152,10 +160,13 @@ def record(root: Path, export: Export, link: str | None, attached: Mapping[str, 
         log.warning("The export is not recorded in %s: %s.", root / RECORD, error.strerror or error)
 
 
-def _check_notebook(notebook: Path) -> None:
-    """Marimo would make a traceback of each of these."""
+def check_notebook(notebook: Path) -> None:
+    """Raise NotSetUp for a notebook that is not there, InvalidInput for what can't be one.
+
+    marimo would make a traceback of each of these.
+    """
     if not os.path.exists(notebook):  # unlike Path.exists, it never raises
-        raise errors.InvalidInput(
+        raise errors.NotSetUp(
             f"There is no notebook {notebook}.", "Check the path; `daglab scaffold` writes a new one."
         )
     if notebook.suffix not in NOTEBOOK_SUFFIXES:

@@ -14,19 +14,19 @@ from typing import Any
 from daglab import errors
 
 
-def write_atomic(path: Path, text: str, *, mode: int | None = None) -> None:
-    """Write `text` as UTF-8 so that a reader sees the old file or the new one, never half of one.
+def write_atomic(path: Path, content: str | bytes, *, mode: int | None = None) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half of one; text becomes UTF-8.
 
     Keeps the mode of a file that is there unless `mode` says another. Makes missing folders.
     Raises `InvalidInput` when the folder can't be written.
     """
     with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        target = path.resolve()  # through a symbolic link: the link stays, its target is replaced
+        target = Path(os.path.realpath(path))  # through a symbolic link: the link stays, its target is replaced
         descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
+            with open(descriptor, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 os.fchmod(file.fileno(), _mode(target) if mode is None else mode)
                 file.flush()
                 os.fsync(file.fileno())
@@ -67,9 +67,11 @@ def append_line(path: Path, record: Mapping[str, Any], *, mode: int = 0o644) -> 
 
     The file is made with `mode` when it is missing. Raises `OSError`: the caller knows what it means.
     """
-    line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+    text = json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=str)
+    line = text.encode("utf-8", "replace") + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+    # Not through a symbolic link: one in somebody else's project may lead to a file of the user's.
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size
@@ -88,7 +90,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         return []
     records = []
     for line in lines:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             record = json.loads(line)
             if isinstance(record, dict):
                 records.append(record)
@@ -98,14 +100,16 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def read_text(path: Path, what: str) -> str:
     """The text of a file that the user named; `what` says what it is for ("run config").
 
-    Raises `InvalidInput` for a file that is missing, unreadable or not UTF-8.
+    Raises `NotSetUp` for a file that is missing, `InvalidInput` for one that is unreadable or not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise errors.InvalidInput(f"The {what} {path} does not exist.", "Check the path.") from None
+        raise errors.NotSetUp(f"The {what} {path} does not exist.", "Check the path.") from None
     except OSError as error:
-        raise errors.InvalidInput(f"The {what} {path} can't be read: {error.strerror}.") from error
+        raise errors.InvalidInput(
+            f"The {what} {path} can't be read: {error.strerror}.", "Name a file that you may read."
+        ) from error
     except UnicodeDecodeError:
         raise errors.InvalidInput(f"The {what} {path} is not UTF-8 text.", "Save it as UTF-8.") from None
 
@@ -113,7 +117,7 @@ def read_text(path: Path, what: str) -> str:
 def inside(root: Path, path: Path) -> Path | None:
     """`path` relative to `root`, both with symbolic links resolved; None when it lies outside."""
     try:
-        return path.resolve().relative_to(root.resolve())
+        return Path(os.path.realpath(path)).relative_to(os.path.realpath(root))
     except ValueError:
         return None
 
@@ -144,7 +148,9 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        a_file = isinstance(error, (FileExistsError, NotADirectoryError))
+        reason = "a part of its path is a file, not a folder" if a_file else error.strerror or str(error)
         raise errors.InvalidInput(
-            f"{path} can't be written: {error.strerror}.",
+            f"{path} can't be written: {reason}.",
             "Choose a folder that you may write to, or make room on the disk.",
         ) from error

@@ -7,13 +7,14 @@ turns them, assets, jobs and runs into HTML in which every text from outside is 
 
 from __future__ import annotations
 
+import contextlib
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daglab import config, dagster_api, entities, events, parse, partitions, runs
+from daglab import config, dagster_api, entities, events, launches, parse, partitions, runs
 from daglab.errors import DaglabError
 
 __all__ = [
@@ -31,13 +32,28 @@ __all__ = [
 ]
 
 
+# marimo's page takes the browser's own look away from headings, tables and links.
+STYLE = """<style>
+.daglab { overflow-wrap: anywhere; }
+.daglab h2 { font-size: 1.5em; font-weight: 600; margin: 0 0 0.4em; }
+.daglab p { margin: 0 0 0.6em; white-space: pre-line; }
+.daglab a { text-decoration: underline; }
+.daglab table { border-collapse: collapse; margin: 0 0 0.6em; }
+.daglab th, .daglab td { padding: 0.2em 1.5em 0.2em 0; text-align: left; vertical-align: top; }
+.daglab th, .daglab td:first-child { font-weight: 600; overflow-wrap: normal; }
+.daglab tr { border-bottom: 1px solid rgba(128, 128, 128, 0.3); }
+.daglab ul { list-style: disc; margin: 0; padding-left: 1.5em; }
+</style>"""
+
+
 @dataclass(frozen=True)
 class Client:
-    """A deployment that has answered, and the config it was found with."""
+    """A deployment that has answered, the config it was found with, and what its AssetNode can tell."""
 
     api: dagster_api.DagsterApi
     settings: config.Config
     version: str
+    asset_fields: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -61,13 +77,18 @@ def connect(url: str | None = None, *, directory: Path | None = None) -> Client:
     """
     settings = config.load({"dagster.url": url}, directory=directory)
     api = dagster_api.connect(settings)
-    return Client(api, settings, dagster_api.version(api))
+    workspace = entities.workspace(api)
+    return Client(api, settings, workspace.version, workspace.asset_fields)
 
 
 def find_asset(client: Client, key: str | Sequence[str]) -> entities.Asset:
     """The asset with the key `a/b` or `["a", "b"]`. Raises `DaglabError` with the nearest names."""
     parts = parse.asset_key(key) if isinstance(key, str) else tuple(key)
-    return entities.find_assets(client.api, [parts], **_place(client))[0]
+    found = entities.find_assets(client.api, [parts], **_place(client))[0]
+    place = (found.location, found.repository)
+    # Once more with what only newer versions know: kinds, tags and owners.
+    again = entities.assets(client.api, client.asset_fields, keys=[parts])
+    return next((asset for asset in again if (asset.location, asset.repository) == place), found)
 
 
 def find_job(client: Client, name: str) -> entities.Job:
@@ -92,9 +113,10 @@ def run_assets(
     `run_config` is a mapping, or YAML text. Raises `DaglabError` when config or partition are not valid, or
     when it is unknown whether the run was launched; it is never launched twice.
     """
-    target = runs.assets_target(assets)
-    tags = partitions.asset_tags(client.api, assets, partition)
-    return _launch(client, target, tags, run_config)
+    with _recorded(client, ",".join(asset.name for asset in assets)) as (event, api):
+        target = launches.assets_target(assets)
+        tags = partitions.asset_tags(api, assets, partition)
+        return _launch(api, event, target, tags, run_config)
 
 
 def run_job(
@@ -105,8 +127,9 @@ def run_job(
     run_config: Mapping[str, Any] | str | None = None,
 ) -> str:
     """Launch a job and give back the run's id without waiting; otherwise as `run_assets`."""
-    tags = partitions.job_tags(client.api, job, partition)
-    return _launch(client, runs.job_target(job), tags, run_config)
+    with _recorded(client, f"job:{job.name}") as (event, api):
+        tags = partitions.job_tags(api, job, partition)
+        return _launch(api, event, launches.job_target(job), tags, run_config)
 
 
 def run_status(client: Client, run_id: str) -> Look:
@@ -122,10 +145,10 @@ def show(thing: entities.Asset | entities.Job | Look | DaglabError) -> Any:
     import marimo
 
     if isinstance(thing, DaglabError):
-        return marimo.callout(marimo.Html(_error(thing)), kind="warn")
+        return marimo.callout(marimo.Html(_framed(_error(thing))), kind="warn")
     if isinstance(thing, Look):
-        return marimo.Html(_look(thing))
-    return marimo.Html(_asset(thing) if isinstance(thing, entities.Asset) else _job(thing))
+        return marimo.Html(_framed(_look(thing)))
+    return marimo.Html(_framed(_asset(thing) if isinstance(thing, entities.Asset) else _job(thing)))
 
 
 def _place(client: Client) -> dict[str, str | None]:
@@ -133,20 +156,37 @@ def _place(client: Client) -> dict[str, str | None]:
     return {"repository": dagster.repository_name, "location": dagster.repository_location_name}
 
 
+@contextlib.contextmanager
+def _recorded(client: Client, target: str) -> Iterator[tuple[events.Event, dagster_api.DagsterApi]]:
+    """An event for what is done inside, and a session whose requests carry its id."""
+    with events.recording(client.settings.root, "helpers.run") as event:
+        event.target = target
+        api = dagster_api.connect(client.settings, operation=event.id)
+        event.traffic = api.traffic
+        yield event, api
+
+
 def _launch(
-    client: Client, target: runs.Target, tags: Mapping[str, str], run_config: Mapping[str, Any] | str | None
+    api: dagster_api.DagsterApi,
+    event: events.Event,
+    target: launches.Target,
+    tags: Mapping[str, str],
+    run_config: Mapping[str, Any] | str | None,
 ) -> str:
     body = parse.run_config(run_config, "run config") if isinstance(run_config, str) else (run_config or {})
-    with events.recording(client.settings.root, "helpers.run") as event:
-        event.target = ",".join("/".join(key) for key in target.assets) or f"job:{target.job}"
-        runs.check_config(client.api, target, body)
-        event.runs.append(runs.launch(client.api, target, body, tags))
-    return event.runs[0]
+    launches.check_config(api, target, body)
+    run_id = launches.launch(api, target, body, tags)
+    event.runs.append(run_id)
+    return run_id
+
+
+def _framed(inner: str) -> str:
+    return f'<div class="daglab">{STYLE}{inner}</div>'
 
 
 def _error(error: DaglabError) -> str:
-    hint = f"<br><small>{html.escape(error.hint)}</small>" if error.hint else ""
-    return f"<strong>{html.escape(error.message)}</strong>{hint}"
+    hint = f"<p>{html.escape(error.hint)}</p>" if error.hint else ""
+    return f"<p><strong>{html.escape(error.message)}</strong></p>{hint}"
 
 
 def _asset(asset: entities.Asset) -> str:

@@ -26,7 +26,7 @@ SPACE = re.compile(r"[\s,]*")
 COLON = re.compile(r"\s*:\s*")
 TAG = re.compile(r"<[^>]*>")
 # Bounded, so that a line of a megabyte costs no more than its length.
-CELL_FILE = re.compile(r'File "[^"\n]{0,4096}__marimo__cell_(\w{1,64}?)_\.py"')
+CELL_FILE = re.compile(r'File "[^"\n]*__marimo__cell_(\w{1,64}?)_\.py"')
 EXCEPTION_LINE = re.compile(r"^\s*(?:[|+] )?([^\W\d][\w.]*)(?:: (.*))?$")
 TRACEBACK = "application/vnd.marimo+traceback"
 ANCESTOR_RAISED = "An ancestor raised an exception"
@@ -74,6 +74,9 @@ def failed_cells(html: str) -> list[FailedCell]:
     failures = []
     for position, ran in enumerate(session, start=1):
         found = [output for output in _records(ran, "outputs") if _is_failure(output)]
+        if not found and any(item.get("mimetype") == TRACEBACK for item in _records(ran, "console")):
+            # marimo calls the cell good, and shows a traceback in place of its output.
+            found = [{"ename": "exception", "evalue": ""}]
         if found:
             index, cell = places.get(str(ran.get("id")), (position, {}))
             failures.append(_failure(found, ran, index, cell, labels))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
+
+from daglab import errors
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -18,8 +22,19 @@ url_option = click.option(
     "--url", metavar="URL", help="Address of Dagster's webserver.  [default: dagster.url, else host and port]"
 )
 
-# Terminals act on these, and a server's text must not: C0 but tab and newline, DEL, C1.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Terminals act on these, and a server's text must not: C0 but tab and newline, DEL, C1, marks that turn text around.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+class Group(click.Group):
+    """A group that shows its help when it is called alone: as wrong usage, whatever click's version."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, once there is something to parse."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
 
 
 def plain(text: str) -> str:
@@ -32,31 +47,32 @@ def document(result: Mapping[str, Any]) -> None:
     import json
 
     text = json.dumps(result, ensure_ascii=False, indent=2, default=str)
-    click.echo(text.encode("utf-8", "backslashreplace"))
+    text = _CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+    _print(text.encode("utf-8", "backslashreplace"))
 
 
 def data(text: str) -> None:
     """Print a piece of the result for a person."""
-    click.echo(plain(text))
+    _print(plain(text))
 
 
 def note(text: str) -> None:
     """Say on stderr what is being done; silenced by -q."""
     if not _meta("quiet"):
-        click.echo(plain(text), err=True)
+        _say(plain(text))
 
 
 def warn(text: str) -> None:
     """Say on stderr what may be wrong; silenced by -q."""
     if not _meta("quiet"):
-        click.echo(f"{_style('Warning:', 'yellow')} {plain(text)}", err=True, color=True)
+        _say(f"{_style('Warning:', 'yellow')} {plain(text)}")
 
 
 def error(message: str, hint: str | None) -> None:
     """Say on stderr what went wrong and what helps; never silenced."""
-    click.echo(f"{_style('Error:', 'red')} {plain(message)}", err=True, color=True)
+    _say(f"{_style('Error:', 'red')} {plain(message)}")
     if hint:
-        click.echo(f"{_style('Hint:', 'cyan')} {plain(hint)}", err=True, color=True)
+        _say(f"{_style('Hint:', 'cyan')} {plain(hint)}")
 
 
 def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> None:
@@ -65,11 +81,11 @@ def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> None:
         return
     import tabulate
 
-    cells = [[plain(str(cell)).replace("\n", " ") for cell in row] for row in rows]
+    cells = [[re.sub(r"[\n\t]", " ", plain(str(cell))) for cell in row] for row in rows]
     text = tabulate.tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
     width = _terminal_width()
-    for line in text.splitlines():
-        click.echo(line if width is None or len(line) <= width else line[: width - 1] + "…")
+    for line in text.split("\n"):
+        _print(line if width is None else _cut(line, width))
 
 
 def set_meta(name: str) -> None:
@@ -77,14 +93,71 @@ def set_meta(name: str) -> None:
     click.get_current_context().meta[f"daglab.{name}"] = True
 
 
-def log_to_stderr() -> None:
-    """Show daglab's own log, which says each request, on stderr; -q wins."""
+def show_log() -> None:
+    """Show daglab's own log on stderr: its warnings, with -v each request, with -q nothing."""
     import logging
 
+    class Messages(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            (warn if record.levelno >= logging.WARNING else note)(record.getMessage())
+
     logger = logging.getLogger("daglab")
-    if not logger.handlers:
-        logger.addHandler(logging.StreamHandler())
-    logger.setLevel(logging.ERROR if _meta("quiet") else logging.DEBUG)
+    logger.handlers[:] = [Messages()]
+    logger.setLevel(logging.DEBUG if _meta("verbose") else logging.WARNING)
+
+
+class OutputLost(errors.InvalidInput):
+    """What is printed on stdout can't be written there."""
+
+
+def flush() -> None:
+    """Give the reader what is printed so far; what goes wrong with it shows here and not at exit."""
+    with _to_stdout():
+        sys.stdout.flush()
+
+
+def discard(*descriptors: int) -> None:
+    """Let what is still to be written there go nowhere: Python tries again at exit, and would end with 120."""
+    for descriptor in descriptors:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+
+
+def _say(text: str) -> None:
+    """A message that can't be shown is no reason to lose what is being done."""
+    try:
+        click.echo(text, err=True, color=True)
+    except OSError:
+        discard(2)
+
+
+def _print(text: str | bytes) -> None:
+    with _to_stdout():
+        click.echo(text)
+
+
+@contextlib.contextmanager
+def _to_stdout() -> Iterator[None]:
+    """A full disk below stdout is no bug; a closed pipe is for `cli`."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        discard(1)
+        raise OutputLost(
+            f"The output can't be written: {problem.strerror}.", "Make room, or send it somewhere else."
+        ) from None
+
+
+def _cut(line: str, width: int) -> str:
+    """As much of a line as fits, with a mark where something is missing; some letters take two columns."""
+    import unicodedata
+
+    columns = [0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in line]
+    if sum(columns) <= width:
+        return line
+    ends = itertools.accumulate(columns)
+    return line[: sum(end < width for end in ends)] + "…"
 
 
 def _meta(name: str) -> bool:

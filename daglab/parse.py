@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
+import itertools
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +14,16 @@ from urllib.parse import urlsplit, urlunsplit
 
 from daglab import errors
 
+# Limits of a config file: aliases make a short text endless.
 MAX_DEPTH = 20
+MAX_VALUES = 1000
+
+# A host's name, or an address in brackets. Libraries disagree on where a host with other characters ends.
+_NETLOC = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]+)?")
+# What PyYAML's constructors let through for text that their patterns take and they can't read: 0x_, !!bool maybe.
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
+_UNREADABLE_TEXT = "the value is not what it looks like; put text in quotes"
+_MEND = "Mend the YAML at that place."
 
 
 @dataclass(frozen=True)
@@ -59,16 +71,16 @@ def base_url(text: str) -> str:
     """
     try:
         url = urlsplit(text.strip())
-        _port = url.port  # raises for what is no port
-    except ValueError as error:
-        raise errors.InvalidInput(f"{display_url(text)} is not an address: {error}.") from None
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise errors.InvalidInput(
-            f"{display_url(text)} is not an address of a web server.", "Write it like http://127.0.0.1:3000."
-        )
-    if url.username or url.password or "@" in url.netloc:
+        port = url.port  # raises for what is no port
+    except ValueError:
+        url, port = urlsplit(""), None
+    if "@" in url.netloc:
         raise errors.InvalidInput(
             f"The address {display_url(text)} holds credentials.", "Leave them out and name a token_env instead."
+        )
+    if url.scheme not in ("http", "https") or not _NETLOC.fullmatch(url.netloc) or port == 0:
+        raise errors.InvalidInput(
+            f"{display_url(text)} is not the address of a web server.", "Write it like http://127.0.0.1:3000."
         )
     if url.query or url.fragment:
         raise errors.InvalidInput(f"The address {display_url(text)} ends in a query.", "Leave that part out.")
@@ -87,15 +99,21 @@ def origin(url: str) -> str:
 def is_loopback(url: str) -> bool:
     """Whether an address is this machine's own."""
     host = (urlsplit(url).hostname or "").lower()
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def display_url(url: str) -> str:
-    """An address as it may be shown: no credentials, no query."""
+    """An address as it may be shown: no credentials, no query; not at all where they can't be told apart."""
     try:
         parts = urlsplit(url)
+        _port = parts.port  # raises for what is no port: it may be a password with a slash in it
     except ValueError:
-        return "the address"
+        return "what is given"
+    if not parts.netloc and "@" in url:
+        return "what is given"
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -116,7 +134,9 @@ def run_config(text: str, what: str) -> dict[str, Any]:
     try:
         value = yaml.load(text, Loader=_loader())  # noqa: S506 (a safe loader with one resolver less)
     except yaml.YAMLError as error:
-        raise errors.InvalidInput(f"The {what} is not YAML: {_yaml_problem(error)}.") from None
+        raise errors.InvalidInput(f"The {what} is not YAML: {_yaml_problem(error)}.", _MEND) from None
+    except RecursionError:
+        raise errors.InvalidInput(f"The {what} is nested too deep.", "Write it flatter.") from None
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -126,27 +146,34 @@ def run_config(text: str, what: str) -> dict[str, Any]:
     try:
         return _json_mapping(value)
     except (TypeError, ValueError, RecursionError) as error:
-        raise errors.InvalidInput(f"The {what} holds a value that JSON can't: {error}.") from None
+        raise errors.InvalidInput(
+            f"The {what} holds a value that JSON can't: {error}.", "Put text in quotes."
+        ) from None
 
 
 def yaml_scalars(text: str, name: str) -> list[Scalar]:
     """Every value of a YAML file that holds nested mappings, in its order, with its line.
 
     A list is one value. An empty file has none. Raises `InvalidInput` with file, line and column for what is
-    not YAML, for a key given twice, and for a file that is no mapping.
+    not YAML, for a key given twice, for a file that is no mapping, and for one without end.
     """
     import yaml
 
     try:
         loader = _loader()(text)
         node = loader.get_single_node()
-        if node is None:
+        if node is None or (isinstance(node, yaml.ScalarNode) and loader.construct_object(node) is None):
             return []
         if not isinstance(node, yaml.MappingNode):
             raise errors.InvalidInput(f"{name}:1: a mapping is expected.", "Start it with `version: 1`.")
-        return list(_walk(loader, node, (), name))
+        found = list(itertools.islice(_walk(loader, node, (), name), MAX_VALUES + 1))
     except yaml.YAMLError as error:
-        raise errors.InvalidInput(f"{name}: {_yaml_problem(error)}.", "Mend the YAML at that place.") from None
+        raise errors.InvalidInput(f"{name}: {_yaml_problem(error)}.", _MEND) from None
+    except RecursionError:
+        raise errors.InvalidInput(f"{name}: it is nested too deep.", "Write it flatter.") from None
+    if len(found) > MAX_VALUES:
+        raise errors.InvalidInput(f"{name}: it holds more than {MAX_VALUES} values.", "Write it without aliases.")
+    return found
 
 
 def _walk(loader: Any, node: Any, parents: tuple[str, ...], name: str) -> Iterator[Scalar]:
@@ -185,11 +212,23 @@ def _loader() -> Any:
             for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
         }
 
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep)
+            except _UNREADABLE as error:
+                raise yaml.constructor.ConstructorError(
+                    problem=_UNREADABLE_TEXT, problem_mark=node.start_mark
+                ) from error
+
     return Loader
 
 
 def _yaml_problem(error: Any) -> str:
     """What is wrong, and where, without the text around it: that could hold a secret."""
+    import yaml
+
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"character {error.position + 1} (U+{error.character:04X}) is not allowed in YAML"
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or "unreadable"
     return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(problem)

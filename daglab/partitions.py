@@ -26,6 +26,25 @@ query JobPartitions($repository: RepositorySelector!, $name: String!) {
 }
 """
 
+# Dagster itself knows the tags of a job's partition: one for each dimension, and those that its code adds.
+TAGS_QUERY = """
+query PartitionTags($repository: RepositorySelector!, $name: String!, $partition: String!) {
+  partitionSetOrError(repositorySelector: $repository, partitionSetName: $name) {
+    __typename
+    ... on PartitionSet {
+      partition(partitionName: $partition) {
+        tagsOrError { __typename ... on PartitionTags { results { key value } } ... on PythonError { message } }
+      }
+    }
+    ... on PartitionSetNotFoundError { message }
+    ... on PythonError { message }
+  }
+}
+"""
+
+Place = tuple[str, str, tuple[str, ...]]  # location, repository, key
+MANY = 5000  # beyond that many keys the nearest ones are not looked for: it would take seconds
+
 
 def asset_tags(api: dagster_api.DagsterApi, assets: Sequence[entities.Asset], partition: str | None) -> dict[str, str]:
     """The tags that launch `assets` for `partition`.
@@ -47,7 +66,7 @@ def job_tags(api: dagster_api.DagsterApi, job: entities.Job, partition: str | No
     if not _wanted(partition, [job.name] if job.partition_set else [], job.name):
         return {}
     _check(partition, job.name, keys(api, job))
-    return tags(partition or "", ())
+    return parse_job_tags(dagster_api.query(api, TAGS_QUERY, {**_partition_set(job), "partition": partition}))
 
 
 def keys(api: dagster_api.DagsterApi, target: entities.Asset | entities.Job) -> list[str]:
@@ -55,12 +74,10 @@ def keys(api: dagster_api.DagsterApi, target: entities.Asset | entities.Job) -> 
     if isinstance(target, entities.Job):
         if target.partition_set is None:
             return []
-        repository = {"repositoryName": target.repository, "repositoryLocationName": target.location}
-        variables = {"repository": repository, "name": target.partition_set}
-        return parse_job_partitions(dagster_api.query(api, JOB_QUERY, variables))
+        return parse_job_partitions(dagster_api.query(api, JOB_QUERY, _partition_set(target)))
     if target.partitions is None:
         return []
-    return _asset_keys(api, [target])[_place(target)]
+    return _asset_keys(api, [target]).get(_place(target), [])
 
 
 def tags(partition: str, dimensions: Sequence[str]) -> dict[str, str]:
@@ -76,18 +93,20 @@ def tags(partition: str, dimensions: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def parse_asset_partitions(data: Mapping[str, Any]) -> dict[tuple[str, str, str], list[str]]:
+@dagster_api.reading("assetNodes")
+def parse_asset_partitions(data: Mapping[str, Any]) -> dict[Place, list[str]]:
     """The partition keys by location, repository and asset in the answer to `ASSETS_QUERY`."""
     return {
         (
             node["repository"]["location"]["name"],
             node["repository"]["name"],
-            "/".join(node["assetKey"]["path"]),
+            tuple(node["assetKey"]["path"]),
         ): list(node["partitionKeys"])
         for node in data["assetNodes"]
     }
 
 
+@dagster_api.reading("partitionSetOrError")
 def parse_job_partitions(data: Mapping[str, Any]) -> list[str]:
     """The partition keys in the answer to `JOB_QUERY`."""
     found = dagster_api.expect(data, "partitionSetOrError", "PartitionSet")
@@ -95,14 +114,28 @@ def parse_job_partitions(data: Mapping[str, Any]) -> list[str]:
     return [result["name"] for result in results]
 
 
-def _asset_keys(api: dagster_api.DagsterApi, assets: Sequence[entities.Asset]) -> dict[tuple[str, str, str], list[str]]:
+@dagster_api.reading("partitionSetOrError")
+def parse_job_tags(data: Mapping[str, Any]) -> dict[str, str]:
+    """The tags of a run for the partition in the answer to `TAGS_QUERY`."""
+    found = dagster_api.expect(data, "partitionSetOrError", "PartitionSet")
+    results = dagster_api.expect(found["partition"], "tagsOrError", "PartitionTags")["results"]
+    return {tag["key"]: tag["value"] for tag in results}
+
+
+def _asset_keys(api: dagster_api.DagsterApi, assets: Sequence[entities.Asset]) -> dict[Place, list[str]]:
     variables = {"keys": [{"path": list(asset.key)} for asset in assets]}
     return parse_asset_partitions(dagster_api.query(api, ASSETS_QUERY, variables))
 
 
-def _place(asset: entities.Asset) -> tuple[str, str, str]:
+def _place(asset: entities.Asset) -> Place:
     """What tells apart the assets of one key in several code locations."""
-    return asset.location, asset.repository, asset.name
+    return asset.location, asset.repository, asset.key
+
+
+def _partition_set(job: entities.Job) -> dict[str, Any]:
+    """What names the partitions of a job in a query."""
+    repository = {"repositoryName": job.repository, "repositoryLocationName": job.location}
+    return {"repository": repository, "name": job.partition_set}
 
 
 def _wanted(partition: str | None, partitioned: Sequence[str], names: str) -> bool:
@@ -121,7 +154,7 @@ def _check(partition: str | None, name: str, available: Sequence[str]) -> None:
     if not available:
         raise errors.InvalidInput(f"{name} has no partitions yet.", "Add one in Dagster first.")
     ends = available[0] if len(available) == 1 else f"{available[0]} to {available[-1]}"
-    near = parse.did_you_mean(str(partition), available)
+    near = parse.did_you_mean(str(partition), available) if len(available) <= MANY else None
     raise errors.InvalidInput(
         f"{name} has no partition {partition}.", f"{near + ' ' if near else ''}It has {len(available)}: {ends}."
     )

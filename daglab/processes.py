@@ -26,7 +26,6 @@ from typing import IO, Any, cast
 from daglab import errors
 
 SCRIPT = Path(__file__).resolve().parent / "children" / "keeper.py"
-DAGSTER_TOKENS = frozenset({"DAGSTER_GRAPHQL_TOKEN", "DAGSTER_CLOUD_API_TOKEN"})
 SECRET_WORDS = ("TOKEN", "PASSWORD", "SECRET")
 LONGEST_POLL = 2**31 - 1
 
@@ -80,7 +79,7 @@ def run(
     """Run a command to its end or for `timeout` seconds, and end whatever it leaves running.
 
     Nothing that it started is left when this returns or raises, and its standard input is empty. Ending a
-    command at its timeout takes up to 7 seconds more: SIGINT, after 5 s SIGTERM, after 2 s SIGKILL.
+    command at its timeout takes up to 7 seconds more: SIGINT, SIGTERM 5 s later, SIGKILL 2 s after that.
 
     Raises NotSetUp when there is no such program or folder, or the program can't be executed.
     """
@@ -163,20 +162,9 @@ def find_free_port(host: str = "127.0.0.1") -> int:
         return int(listener.getsockname()[1])
 
 
-def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server could listen on this port. Raises OSError when `host` is not an address of ours."""
-    try:
-        with _listen(host, port):
-            return True
-    except OSError as error:
-        if error.errno in (errno.EADDRINUSE, errno.EACCES):
-            return False
-        raise
-
-
 def without_secrets(environ: Mapping[str, str], names: Iterable[str] = ()) -> dict[str, str]:
-    """An environment for a child that needs no tokens: without Dagster's, daglab's, and those in `names`."""
-    dropped = DAGSTER_TOKENS.union(names)
+    """An environment for a child that needs no tokens: without daglab's own, and those in `names`."""
+    dropped = set(names)
     return {
         name: value
         for name, value in environ.items()

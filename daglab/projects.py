@@ -12,8 +12,10 @@ from pathlib import Path, PurePosixPath
 from daglab import config, errors, files, render
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*[A-Za-z0-9]|[A-Za-z]")
-# A package of one of these names hides a folder of the project, or a package that it needs.
-TAKEN_NAMES = {"daglab", "dagster", "data", "marimo", "pytest", "tests"}
+LONGEST_NAME = 100
+# A package of one of these names hides a folder of the project, or a package that it or Dagster needs.
+FOLDERS = {"dagster", "data", "exports", "tests"}
+PACKAGES = {"click", "daglab", "jinja2", "marimo", "pydantic", "pytest", "requests", "sqlalchemy", "tabulate", "yaml"}
 MARKERS = ("workspace.yaml", "dagster.yaml")
 DEPENDENCIES = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt")
 IGNORED = (".daglab/", "__marimo__/", "exports/")
@@ -30,13 +32,18 @@ class Change:
 def package_name(name: str) -> str:
     """The Python package of a project called `name`. Raises `InvalidInput` for a name that can't be one."""
     package = name.lower().replace("-", "_")
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+        shown = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
         raise errors.InvalidInput(
-            f"{name!r} can't be a project's name.", "Use letters, digits, - and _, starting with a letter."
+            f"{shown!r} can't be a project's name.",
+            f"Use a letter, then letters, digits, - and _, not at the end; at most {LONGEST_NAME} of them, no path.",
         )
-    if keyword.iskeyword(package) or package in sys.stdlib_module_names or package in TAKEN_NAMES:
+    if keyword.iskeyword(package):
+        raise errors.InvalidInput(f"{name!r} is a word of Python's own.", f"Call it {name}-project, say.")
+    if package in FOLDERS | PACKAGES | sys.stdlib_module_names:
         raise errors.InvalidInput(
-            f"A project called {name!r} would hide the Python module {package}.", f"Call it {name}-project, say."
+            f"A project called {name!r} would hide the Python module or folder {package}.",
+            f"Call it {name}-project, say.",
         )
     return package
 
@@ -111,11 +118,19 @@ def _make_folder(root: Path, folder: str) -> Change:
 
 
 def _ignore(root: Path) -> Change:
+    """Lines are added at the end, in the file's own line endings; whatever else is in it stays, byte for byte."""
     path = root / ".gitignore"
-    there = path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
-    missing = [line for line in IGNORED if line not in there.splitlines()]
-    if not missing:
-        return Change(".gitignore", "kept")
-    gap = "" if not there or there.endswith("\n") else "\n"
-    files.write_atomic(path, there + gap + "".join(f"{line}\n" for line in missing))
+    lines = f"Add these lines to it yourself: {' '.join(IGNORED)}"
+    if files.inside(root, path) is None:
+        raise errors.InvalidInput(f"{path} leads to a file outside of the project.", lines)
+    try:
+        there = path.read_bytes() if path.exists() else b""
+        missing = [line.encode() for line in IGNORED if line.encode() not in map(bytes.strip, there.splitlines())]
+        if not missing:
+            return Change(".gitignore", "kept")
+        end = b"\r\n" if b"\r\n" in there else b"\n"
+        gap = b"" if not there or there.endswith(b"\n") else end
+    except OSError as error:
+        raise errors.InvalidInput(f"{path} can't be read: {error.strerror}.", lines) from error
+    files.write_atomic(path, there + gap + b"".join(line + end for line in missing))
     return Change(".gitignore", "extended" if there else "created")

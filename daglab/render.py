@@ -15,7 +15,7 @@ def render(template: str, /, **values: Any) -> str:
     """The text of a template (its path below `daglab/templates`), every placeholder filled.
 
     Python templates write a value with the filter `py`, which makes a literal of it, so that no value can
-    become code; HTML templates escape by themselves.
+    become code.
     """
     return _environment().get_template(template).render(**values)
 
@@ -38,7 +38,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
-        autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2", "html")),
+        autoescape=False,  # noqa: S701 (Python, Markdown and TOML come out of it, no HTML)
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -11,9 +11,12 @@ import logging
 import os
 import random
 import shlex
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,13 @@ log = logging.getLogger(__name__)
 CONNECT_TIMEOUT = 5.0
 LONGEST_PAUSE = 30.0
 AGAIN = (429, 502, 503, 504)
+# What requests refuses to send at all; JSON that can't be written is one, too.
+_NEVER_SENT = (
+    requests.exceptions.InvalidJSONError,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidHeader,
+)
 
 
 @dataclass
@@ -85,21 +95,26 @@ def session(settings: config.Config, *, operation: str | None = None) -> Session
 
 
 def read_token(auth: config_keys.Auth, origin: str) -> str:
-    """The token that `auth` names. Raises `NotSetUp` when it is missing, empty or no header value."""
+    """The token that `auth` names, as `origin` says. Raises `NotSetUp` when it is missing or can't be a header.
+
+    What is named is not shown: it may be the token itself, put in the wrong place.
+    """
     if auth.token_env:
-        token, source = os.environ.get(auth.token_env, ""), f"the variable {auth.token_env}"
-        hint = f"export {auth.token_env}=..."
+        token, source = os.environ.get(auth.token_env, ""), "variable"
+        hint = "Set that variable: export NAME=..., its name alone belongs into the config."
     elif auth.token_file:
-        token, source = _file_token(Path(auth.token_file).expanduser()), f"the file {auth.token_file}"
+        token, source = _file_token(Path(auth.token_file).expanduser(), origin), "file"
         hint = "Write the token into it, readable for you alone."
     else:
-        token, source = _command_token(auth.token_command or ""), f"the command `{auth.token_command}`"
+        token, source = _command_token(auth.token_command or "", origin), "command"
         hint = "Run the command by hand: it has to print the token and exit with 0."
     token = token.strip()
     if not token:
-        raise errors.NotSetUp(f"There is no token in {source}, which {origin} names.", hint)
+        raise errors.NotSetUp(f"The {source} that {origin} names has no token.", hint)
     if not (token.isascii() and token.isprintable()):
-        raise errors.NotSetUp(f"What {source} holds is no token: it has line breaks or special characters.", hint)
+        raise errors.NotSetUp(
+            f"The {source} that {origin} names holds no token, but line breaks or special characters.", hint
+        )
     return token
 
 
@@ -118,6 +133,8 @@ def send(
     `NotAuthorised` for 401 and 403.
     """
     attempt = 0
+    if mutation:
+        session.http.close()  # a kept connection may be closed at the other end, which looks as if an answer were lost
     while True:
         try:
             response = _send_once(session, method, url, json=json, headers=headers)
@@ -125,6 +142,8 @@ def send(
             if attempt >= session.retries or not _may_resend(error, mutation):
                 raise _explained(error, url, mutation) from error
             pause = _pause(attempt)
+        except OSError as error:  # the only one that requests does not wrap
+            raise errors.NotSetUp(f"{error}.", "Correct REQUESTS_CA_BUNDLE, or unset it.") from error
         else:
             if mutation or response.status_code not in AGAIN or attempt >= session.retries:
                 return _refuse_unauthorised(_refuse_redirect(response, url), session)
@@ -167,8 +186,8 @@ def _never_connected(error: BaseException) -> bool:
 
 
 def _may_resend(error: requests.RequestException, mutation: bool) -> bool:
-    if isinstance(error, requests.exceptions.SSLError):
-        return False  # a certificate does not get better
+    if isinstance(error, (requests.exceptions.SSLError, *_NEVER_SENT)):
+        return False  # neither gets better
     if _never_connected(error):
         return True
     broken_off = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
@@ -177,24 +196,51 @@ def _may_resend(error: requests.RequestException, mutation: bool) -> bool:
 
 def _pause(attempt: int, retry_after: str | None = None) -> float:
     """Seconds until the next try: what the server asks for, else twice as long each time, with jitter."""
-    if retry_after and retry_after.isdigit():
-        return min(float(retry_after), LONGEST_PAUSE)
+    asked = _seconds(retry_after or "")
+    if asked is not None:
+        return min(max(asked, 0.0), LONGEST_PAUSE)
     return min(0.2 * 2.0**attempt, LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311 (no secret)
+
+
+def _seconds(retry_after: str) -> float | None:
+    """A Retry-After header: a number of seconds, or a date; None for neither."""
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        date = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return (date.replace(tzinfo=date.tzinfo or timezone.utc) - datetime.now(timezone.utc)).total_seconds()
 
 
 def _explained(error: requests.RequestException, url: str, mutation: bool) -> errors.DaglabError:
     """The error in a person's words; requests' own text may hold headers and addresses with credentials."""
     where = parse.display_url(url)
-    if isinstance(error, requests.exceptions.SSLError):
-        hint = "Name the authority's certificate in REQUESTS_CA_BUNDLE, or correct the address."
-        return errors.Unreachable(f"The certificate of {where} is not trusted.", hint)
+    if isinstance(error, _NEVER_SENT):
+        return errors.InvalidInput(
+            f"The request to {where} can't be written ({type(error).__name__}).", "Correct the address or the value."
+        )
     if _never_connected(error):
         hint = "Is it running? Start it with `dagster dev`, or name the right address with --url."
         return errors.Unreachable(f"Nothing answers at {where}: {_cause(error)}.", hint)
+    if (distrust := _distrust(error)) is not None:
+        hint = "Name the authority's certificate in REQUESTS_CA_BUNDLE, or correct the address."
+        return errors.Unreachable(f"The certificate of {where} is not trusted: {distrust}.", hint)
     if mutation:
         return AnswerLost(f"{where} was sent a request, and its answer was lost.", "It may have been carried out.")
-    hint = "Try again; a larger dagster.graphql.timeout gives a slow server more time."
-    return errors.Unreachable(f"{where} broke off without an answer ({type(error).__name__}).", hint)
+    if isinstance(error, requests.exceptions.SSLError):
+        return errors.Unreachable(f"{where} does not speak TLS as it should.", "Is it an http:// address?")
+    if isinstance(error, requests.Timeout):
+        hint = "A larger dagster.graphql.timeout gives a slow server more time."
+        return errors.Unreachable(f"{where} did not answer in time.", hint)
+    return errors.Unreachable(f"{where} broke off without an answer ({type(error).__name__}).", "Try again.")
+
+
+def _distrust(error: requests.RequestException) -> str | None:
+    """What is wrong with the server's certificate; None when that is not the problem."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    cause = reason.args[0] if isinstance(reason, urllib3.exceptions.SSLError) and reason.args else None
+    return cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else None
 
 
 def _cause(error: BaseException) -> str:
@@ -231,14 +277,20 @@ def _refuse_unauthorised(response: requests.Response, session: Session) -> reque
     raise errors.NotAuthorised(message, hint)
 
 
-def _file_token(path: Path) -> str:
+def _file_token(path: Path, origin: str) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise errors.NotSetUp(f"The token file {path} can't be read: {error.strerror}.", "Check its path.") from error
+        raise errors.NotSetUp(
+            f"The token file that {origin} names can't be read: {error.strerror}.", "Check its path."
+        ) from None
 
 
-def _command_token(command: str) -> str:
+def _command_token(command: str, origin: str) -> str:
     """What the user's own command prints; its stderr is not shown, it may say too much."""
-    finished = processes.run(shlex.split(command), timeout=30.0)
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise errors.NotSetUp(f"The command that {origin} names can't be read: {error}.", "Close its quotes.") from None
+    finished = processes.run(words, timeout=30.0)
     return finished.stdout if finished.returncode == 0 and not finished.timed_out else ""

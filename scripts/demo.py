@@ -20,13 +20,29 @@ from daglab import attach, config, dagster_api, processes
 CHECKOUT = Path(__file__).resolve().parent.parent
 ASSET = "orders"
 PATIENCE = 180.0  # seconds until Dagster has to answer
+LAST_BREATH = 20.0  # seconds for what an interrupted command leaves to its keeper
+MARK = "DAGLAB_DEMO"  # the variable that everything started here carries, with the demo's folder
+PROC = Path("/proc")
 
 
 def main() -> None:
-    """Walk the way; any step that fails ends it with a message and exit code 1."""
+    """Walk the way; any step that fails ends it with a message and exit code 1, and so does a process that is left."""
     (CHECKOUT / ".demo").mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=CHECKOUT / ".demo"))
     print(f"A new project in {folder}")
+    os.environ[MARK] = str(folder)  # this process keeps the environment that it began with, so it is not found
+    try:
+        shown = demonstrate(folder)
+    except KeyboardInterrupt:
+        print("\nInterrupted.", flush=True)
+        sys.exit(130)
+    finally:
+        check_nothing_left(folder)
+    print(shown)
+
+
+def demonstrate(folder: Path) -> str:
+    """Everything, from the empty folder to the last process stopped; what to say at the end."""
     daglab(folder, {}, "init", "--bootstrap", "shop")
     project = folder / "shop"
     home = project / ".dagster_home"
@@ -39,8 +55,8 @@ def main() -> None:
         url = f"http://127.0.0.1:{ports['dagster']}"
         wait_for(kept, f"{url}/server_info", project)
         link = walk(project, home, url, f"http://127.0.0.1:{ports['pages']}")
-    print(f"""
-Everything is stopped again. Look at
+    return f"""
+Look at
   the project       {project}
   the notebook      {project / "dagster/notebooks" / f"asset_{ASSET}.py"}
   the HTML          {project / "exports" / f"asset_{ASSET}.html"}
@@ -49,7 +65,7 @@ Everything is stopped again. Look at
 Start it again with
   cd {project}
   DAGSTER_HOME={home} {sys.executable} -m dagster dev --port {ports["dagster"]}
-  {sys.executable} -m http.server {ports["pages"]} --bind 127.0.0.1     (in a second shell, for the link)""")
+  {sys.executable} -m http.server {ports["pages"]} --bind 127.0.0.1     (in a second shell, for the link)"""
 
 
 def start(kept: processes.Keeper, project: Path, home: Path, ports: dict[str, int]) -> None:
@@ -94,6 +110,33 @@ def walk(project: Path, home: Path, url: str, pages: str) -> str:
         sys.exit(f"{shown} is not the exported page.")
     print(f"Read back over GraphQL: UrlMetadataEntry {shown} (it opens: {len(page.content)} bytes of HTML)")
     return shown
+
+
+def check_nothing_left(folder: Path) -> None:
+    """Say that nothing of the demo is running, or end with the names of what is."""
+    if not PROC.joinpath("self", "environ").exists():
+        print("\nEverything is stopped again (not checked: this system has no /proc).")
+        return
+    deadline = time.monotonic() + LAST_BREATH
+    while (left := processes_of(folder)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if left:
+        sys.exit("These processes of the demo are left:\n" + "\n".join(f"  {pid} {name}" for pid, name in left.items()))
+    print("\nEverything is stopped again: no process of the demo is left.")
+
+
+def processes_of(folder: Path) -> dict[int, str]:
+    """The running processes that carry the mark of the demo in `folder`, by id."""
+    mark = os.fsencode(f"{MARK}={folder}")
+    found = {}
+    for process in PROC.glob("[0-9]*"):
+        try:
+            if mark in (process / "environ").read_bytes().split(b"\0"):
+                name = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+                found[int(process.name)] = name.strip()
+        except OSError:  # it has ended, or is somebody else's
+            continue
+    return found
 
 
 def read_back(url: str) -> str:

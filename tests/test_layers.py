@@ -23,7 +23,7 @@ FLOORS = [
     ["web"],
     ["dagster_api", "events"],
     ["entities"],
-    ["partitions", "runs"],
+    ["launches", "partitions", "runs"],
     ["attach", "exports", "projects"],
     ["helpers"],
     ["commands", "commands.*"],

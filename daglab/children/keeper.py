@@ -7,7 +7,7 @@ document a line.
 Control: `{"name", "argv", "cwd", "env", "stdout", "stderr"}` starts a service; `cwd` null is `/`, `env` null
 the keeper's own, an output is an inherited descriptor's number, a file to append to, or null. `{"stop": true}`
 and the end of the channel both end everything: SIGINT to the services; SIGTERM to whatever is left of their
-descendants 5 s later, or as soon as no service is left; SIGKILL 2 s after that.
+descendants after 5 s, or as soon as no service is left; SIGKILL to whatever is left after 7 s.
 
 Status: `{"event": "started", "name", "pid"}`, `{"event": "failed", "name", "error", "path"}` with the errno's
 name and the path at fault, `{"event": "ended", "name", "returncode"}` with minus the signal where one ended it.
@@ -198,7 +198,7 @@ def reap() -> bool:
             return True
         if pid in services:
             report(event="ended", name=services.pop(pid), returncode=os.waitstatus_to_exitcode(status))
-            groups.intersection_update(members())
+            groups.intersection_update(members())  # the number of an empty group may come again
 
 
 def end_everything(subreaper: bool) -> bool:
@@ -207,19 +207,23 @@ def end_everything(subreaper: bool) -> bool:
     for pid in services:
         tell(pid, signal.SIGINT)
     deadline = time.monotonic() + INTERRUPT_SECONDS
-    while services and time.monotonic() < deadline:
-        wait(max(0, deadline - time.monotonic()))
+    while services and (left := deadline - time.monotonic()) > 0:
+        wait(left)
         reap()
+    # What the services did not use of their time goes to the others: on a busy machine a Dagster run needs
+    # more than TERMINATE_SECONDS to record that it was interrupted.
+    deadline += TERMINATE_SECONDS
     if subreaper:
         groups.clear()  # with every descendant ours in the end, having no child says it all
     look, say = (descendants, tell) if subreaper else (members, tell_group)
-    return end(look, say, signal.SIGTERM, TERMINATE_SECONDS) or end(look, say, signal.SIGKILL, KILL_SECONDS)
+    if end(look, say, signal.SIGTERM, deadline):
+        return True
+    return end(look, say, signal.SIGKILL, deadline + KILL_SECONDS)
 
 
-def end(look: Callable[[], set[int]], say: Callable[[int, int], None], signum: int, seconds: float) -> bool:
+def end(look: Callable[[], set[int]], say: Callable[[int, int], None], signum: int, deadline: float) -> bool:
     """Send one signal to each process that is left, new ones too; True as soon as none is."""
     told: set[int] = set()
-    deadline = time.monotonic() + seconds
     while reap() or members():
         if time.monotonic() >= deadline:
             return False

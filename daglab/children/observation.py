@@ -1,39 +1,73 @@
 """Reports one asset observation to the Dagster instance of DAGSTER_HOME; run by the project's own Python.
 
-Takes a JSON request from the variable DAGLAB_OBSERVATION: asset_key, description, partition, newest_run, and entries of
-label, kind and value. Prints JSON lines: {"refused": why} when nothing was written, {"writing": true} before
-the write, {"written": true} after it. Imports nothing of daglab: that Python may not have it.
+Takes a JSON request from the variable DAGLAB_OBSERVATION: asset_key, description, newest_run and asked_at
+(what the server showed, and when it was asked), and entries of label, kind and value. Prints JSON lines:
+{"refused": why} when nothing was written, {"writing": true} before the write, {"written": true} after it.
+Imports nothing of daglab: that Python may not have it.
 """
+
+from __future__ import annotations
 
 import json
 import os
+import re
 import sys
+from datetime import timezone
 from typing import Any
+
+AS_NEW = 100  # so many runs may have been launched while this one started
 
 
 def main() -> None:
     """Prove that the instance is the server's, then report."""
-    sys.path.pop(0)  # this script's own folder must not shadow a module of that Python
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [path for path in sys.path if path != here]  # no file beside this one may hide a module
     request = json.loads(os.environ.pop("DAGLAB_OBSERVATION"))
+    home = os.path.expanduser(os.environ["DAGSTER_HOME"])
+    if is_unused(home):
+        say(refused=f"no Dagster has ever run with the DAGSTER_HOME {home}")
+        return
     try:
         import dagster
     except ImportError as error:
         say(refused=f"{sys.executable} has no dagster ({error})")
         return
     with dagster.DagsterInstance.get() as instance:
-        newest = [record.run_id for record in instance.get_runs(limit=1)]
-        if newest != [request["newest_run"]]:
+        if not is_the_servers(instance, request):
             say(refused="the instance of DAGSTER_HOME is not the one that the server shows: their newest runs differ")
             return
         observation = dagster.AssetObservation(
             asset_key=dagster.AssetKey(request["asset_key"]),
             description=request["description"],
-            partition=request["partition"],
             metadata={entry["label"]: value(dagster, entry) for entry in request["entries"]},
         )
         say(writing=True)
         instance.report_runless_asset_event(observation)
         say(written=True)
+
+
+def is_unused(home: str) -> bool:
+    """Whether Dagster would make new databases there: it stores nothing elsewhere, and has nothing here."""
+    try:
+        with open(os.path.join(home, "dagster.yaml"), encoding="utf-8", errors="replace") as file:
+            settings = file.read()
+    except OSError:
+        settings = ""
+    elsewhere = re.search(r"^(storage|run_storage|event_log_storage)\s*:", settings, re.MULTILINE)
+    return not elsewhere and not os.path.exists(os.path.join(home, "history", "runs.db"))
+
+
+def is_the_servers(instance: Any, request: dict[str, Any]) -> bool:
+    """Whether the run that the server shows as its newest is the newest here, but for those launched since."""
+    for record in instance.get_run_records(limit=AS_NEW):
+        if record.dagster_run.run_id == request["newest_run"]:
+            return True
+        created = record.create_timestamp
+        if created.tzinfo is None:  # UTC, in older versions
+            created = created.replace(tzinfo=timezone.utc)
+        if created.timestamp() < request["asked_at"]:
+            return False
+    return False
 
 
 def value(dagster: Any, entry: dict[str, Any]) -> Any:

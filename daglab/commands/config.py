@@ -12,6 +12,8 @@ from daglab import config, config_keys, output
 def document(settings: config.Config, *, origin: bool) -> dict[str, Any]:
     """Every key with its value, and with `origin` where that comes from."""
     values = {name: settings.value(name) for name in config_keys.known()}
+    if values["dagster.auth.token_command"]:  # its arguments may hold a secret
+        values["dagster.auth.token_command"] = values["dagster.auth.token_command"].split()[0] + " ..."
     result: dict[str, Any] = {
         "ok": True,
         "file": str(settings.file) if settings.file else None,
@@ -33,7 +35,7 @@ def show(result: dict[str, Any]) -> None:
     output.table(rows, ("Key", "Value", *(["Origin"] if origins else [])))
 
 
-@click.group(name="config")
+@click.group(name="config", cls=output.Group)
 def command() -> None:
     """Show and check the config.
 

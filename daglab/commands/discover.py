@@ -164,4 +164,4 @@ def command(kind: str, pattern: str | None, url: str | None, as_json: bool) -> N
         else:
             show(result)
         for location in workspace.broken:
-            output.warn(f"The code location {location.name} failed to load: {location.error}")
+            output.warn(f"The code location {location.name} is not loaded: {location.error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from daglab import attach, config, dagster_api, errors, events, exports, output,
 def observation(
     settings: config.Config, export: exports.Export, link: str | None, key: tuple[str, ...]
 ) -> attach.Observation:
-    """What is put on the asset's page."""
+    """What is put on the asset's page; where the link has the label of another entry, the link stays."""
     entries = [
         attach.Entry("notebook", "path", str(export.notebook)),
         attach.Entry("html", "path", str(export.output)),
@@ -22,8 +23,11 @@ def observation(
         attach.Entry("exported_at", "text", export.exported_at.isoformat()),
         attach.Entry(attach.ID_LABEL, "text", export.id),
     ]
+    label = settings.defaults.attach_metadata_key
+    if label == attach.ID_LABEL:
+        raise errors.InvalidInput(f"defaults.attach_metadata_key can't be {label}: that is daglab's own.", "Rename it.")
     if link:
-        entries.insert(0, attach.Entry(settings.defaults.attach_metadata_key, "url", link))
+        entries = [attach.Entry(label, "url", link), *(entry for entry in entries if entry.label != label)]
     return attach.Observation(key, export.id, link, tuple(entries))
 
 
@@ -47,21 +51,41 @@ def publish(
     export: exports.Export,
     key: tuple[str, ...],
     via: str | None,
+    python: str,
 ) -> dict[str, Any]:
     """Attach an export that is good to the asset `key`, where there is one, and record it whatever comes of that."""
     link = exports.link(settings, export.output)
-    result = {**exports.document(export), "link": link, "attached": None}
+    result: dict[str, Any] = {**exports.document(export), "link": link, "attached": None}
     try:
         refuse_failed(export)
         if api:
-            done = attach.attach(api, settings, observation(settings, export, link, key), via=via)
+            what = observation(settings, export, link, key)
+            done = attach.attach(api, settings, what, via=via, python=python)
             result["attached"] = {"target": f"asset:{'/'.join(key)}", **vars(done)}
+    except (KeyboardInterrupt, errors.Terminated) as stop:
+        if api is None:
+            raise
+        result["attach"] = "unknown"
+        raise _interrupted(stop, attach.page(api, key), result) from None
     except errors.DaglabError as error:
+        if isinstance(error, errors.OutcomeUnknown):
+            result["attach"] = "unknown"
         error.result = result
         raise
     finally:
-        exports.record(settings.root, export, link, result["attached"])
+        outcome = {name: value for name, value in result.items() if name in ("link", "attached", "attach")}
+        exports.record(settings.root, export, outcome)
     return result
+
+
+def _interrupted(stop: BaseException, page: str, result: Mapping[str, Any]) -> errors.Interrupted:
+    code = 143 if isinstance(stop, errors.Terminated) else 130
+    return errors.Interrupted(
+        f"Interrupted; {result['output']} is written, and it may be attached.",
+        f"Look at {page} before you attach again.",
+        result=result,
+        exit_code=code,
+    )
 
 
 def show(result: Mapping[str, Any], page: str | None) -> None:
@@ -70,7 +94,7 @@ def show(result: Mapping[str, Any], page: str | None) -> None:
     done = result["attached"]
     if done:
         output.note(f"Attached to {done['target']} by way of {done['via']}; read back: {done['link'] or 'no link'}")
-        output.note(f"See {page}?view=events")
+        output.note(f"See {page}")
         if done["link_type"] == "TextMetadataEntry":
             output.warn("Dagster holds the link as text, which can't be clicked; `--via instance` writes a real one.")
 
@@ -95,7 +119,7 @@ def show(result: Mapping[str, Any], page: str | None) -> None:
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="How long the notebook may run at most.  [default: no limit]",
+    help="How long the notebook may run at most.  [default: export.timeout, 3600]",
 )
 @output.url_option
 @output.json_option
@@ -125,17 +149,23 @@ def command(
     settings = config.load({"dagster.url": url})
     with events.recording(settings.root, "export") as event:
         event.target = str(notebook)
+        exports.check_notebook(notebook)
+        html = target or exports.default_output(settings, notebook)
         api = None
         if key:
             api = dagster_api.connect(settings, operation=event.id)
             event.traffic = api.traffic
-            attach.check(api, settings, key)  # before the notebook runs, which may take long
+            attach.check(api, key)  # before the notebook runs, which may take long
         output.note(f"Running {notebook}")
-        html = target or exports.default_output(settings.root, notebook)
-        done = exports.export_html(notebook, html, python=settings.python, arguments=arguments, timeout=timeout)
+        python = settings.python_for(notebook)
+        # The notebook asks the deployment that the export is for.
+        env = {**os.environ, "DAGLAB_DAGSTER__URL": url} if url else None
+        limit = timeout or settings.export.timeout
+        done = exports.export_html(notebook, html, python=python, arguments=arguments, timeout=limit, env=env)
         event.bytes = done.bytes
-        result = publish(settings, api, done, key, via)
+        output.note(f"Wrote {done.output}")
+        result = publish(settings, api, done, key, via, python)
         if as_json:
             output.document(result)
         else:
-            show(result, f"{api.url}/assets/{'/'.join(key)}" if api else None)
+            show(result, attach.page(api, key) if api else None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from daglab import errors, events, output, projects
+from daglab import config, errors, events, output, projects
 
 
 def init(directory: Path, bootstrap: str | None) -> tuple[Path, list[projects.Change]]:
@@ -18,7 +18,8 @@ def init(directory: Path, bootstrap: str | None) -> tuple[Path, list[projects.Ch
         return projects.bootstrap(directory, bootstrap)
     if not projects.is_dagster_project(directory):
         raise errors.InvalidInput(
-            f"There is no Dagster project in {directory}.",
+            f"There is no Dagster project in {directory}: none of {', '.join(projects.MARKERS)}, and no"
+            f" {', '.join(projects.DEPENDENCIES)} that names dagster.",
             "Go to the folder of your project, or make a new one with `daglab init --bootstrap NAME`.",
         )
     return directory, projects.adopt(directory)
@@ -52,9 +53,12 @@ def command(bootstrap: str | None, as_json: bool) -> None:
       daglab init --bootstrap shop
       cd my-dagster-project && daglab init
     """
-    root, changes = init(Path.cwd(), bootstrap)
-    with events.recording(root, "init") as event:
-        event.target = str(root)
+    directory = config.current_directory()
+    if bootstrap is not None:
+        projects.package_name(bootstrap)  # before the event: a name that is a path leads anywhere
+    with events.recording(directory / (bootstrap or ""), "init") as event:
+        event.target = bootstrap or "."
+        root, changes = init(directory, bootstrap)
     if as_json:
         document = [{"path": change.path, "change": change.what} for change in changes]
         output.document({"ok": True, "project": str(root), "files": document})

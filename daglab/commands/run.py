@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from daglab import config, dagster_api, entities, errors, events, files, output, parse, partitions, runs
+from daglab import config, dagster_api, entities, errors, events, files, launches, output, parse, partitions, runs
 
 
 def prepare(
@@ -21,7 +21,7 @@ def prepare(
     job: str | None,
     assets: Sequence[tuple[str, ...]],
     partition: str | None,
-) -> tuple[runs.Target, dict[str, str]]:
+) -> tuple[launches.Target, dict[str, str]]:
     """What to launch and the tags of its partition; everything is checked, nothing is launched."""
     place = {
         "repository": settings.dagster.repository_name,
@@ -29,9 +29,9 @@ def prepare(
     }
     if job:
         found = entities.find_job(api, job, **place)
-        return runs.job_target(found), partitions.job_tags(api, found, partition)
+        return launches.job_target(found), partitions.job_tags(api, found, partition)
     chosen = entities.find_assets(api, assets, **place)
-    return runs.assets_target(chosen), partitions.asset_tags(api, chosen, partition)
+    return launches.assets_target(chosen), partitions.asset_tags(api, chosen, partition)
 
 
 def read_config(source: str | None) -> dict[str, Any]:
@@ -39,22 +39,15 @@ def read_config(source: str | None) -> dict[str, Any]:
     if source is None:
         return {}
     if source == "-":
-        return parse.run_config(sys.stdin.read(), "run config on standard input")
+        return parse.run_config(_standard_input(), "run config on standard input")
     return parse.run_config(files.read_text(Path(source), "run config"), f"run config {source}")
 
 
-def launch(api: dagster_api.DagsterApi, target: runs.Target, body: Mapping[str, Any], tags: Mapping[str, str]) -> str:
-    """Launch the run and give back its id; a Ctrl-C in the middle says how to find out what came of it."""
-    launch_id = str(uuid.uuid4())
+def _standard_input() -> str:
     try:
-        return runs.launch(api, target, body, tags, launch_id=launch_id)
-    except (KeyboardInterrupt, errors.Terminated) as stop:
-        raise _interrupted(
-            stop,
-            "Interrupted while the run was launched; it may exist.",
-            f"Look for the tag {runs.LAUNCH_TAG}={launch_id} among the runs at {api.url}/runs.",
-            {"launch": "unknown", "launch_id": launch_id, "runs": []},
-        ) from None
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise errors.InvalidInput("The run config on standard input is not UTF-8 text.", "Send UTF-8.") from None
 
 
 def wait(api: dagster_api.DagsterApi, settings: config.Config, result: dict[str, Any], timeout: float) -> None:
@@ -69,16 +62,16 @@ def wait(api: dagster_api.DagsterApi, settings: config.Config, result: dict[str,
         entry.update(_progress(run))
     if entry["status"] == "SUCCESS":
         return
-    failures = runs.failures(api, entry["run_id"])
+    failures = _failures(api, entry["run_id"])
     entry["errors"] = [
         {"step": failure.step, "error": failure.error, "causes": list(failure.causes)} for failure in failures
     ]
     raise errors.NotGood(_failed(entry["run_id"], entry["status"], failures), f"See {entry['url']}")
 
 
-def document(run_id: str, target: runs.Target, job: str | None, partition: str | None, url: str) -> dict[str, Any]:
-    """The result as long as nothing but the launch is known."""
-    entry = {
+def entry_of(run_id: str, target: launches.Target, job: str | None, partition: str | None, url: str) -> dict[str, Any]:
+    """A run in the result, as long as nothing but its launch is known."""
+    return {
         "run_id": run_id,
         "status": "LAUNCHED",
         "job": job,
@@ -91,27 +84,35 @@ def document(run_id: str, target: runs.Target, job: str | None, partition: str |
         "steps": [],
         "errors": [],
     }
-    return {"ok": True, "runs": [entry]}
 
 
 @contextlib.contextmanager
-def _keeping(result: dict[str, Any]) -> Iterator[None]:
-    """Whatever ends the waiting carries what is known of the run."""
+def _keeping(api: dagster_api.DagsterApi, result: dict[str, Any]) -> Iterator[None]:
+    """Whatever ends the launching and waiting carries what is known of the run, or how to find out."""
     try:
         yield
     except errors.DaglabError as error:
-        error.result = result
+        error.result = result if result["runs"] else error.result
         raise
     except (KeyboardInterrupt, errors.Terminated) as stop:
-        entry = result["runs"][0]
-        raise _interrupted(
-            stop, f"Interrupted; the run {entry['run_id']} goes on.", f"See {entry['url']}", result
-        ) from None
+        code = 143 if isinstance(stop, errors.Terminated) else 130
+        if result["runs"]:
+            entry = result["runs"][0]
+            message, hint = f"Interrupted; the run {entry['run_id']} goes on.", f"See {entry['url']}"
+        else:
+            result["launch"] = "unknown"
+            message = "Interrupted while the run was launched; it may exist."
+            hint = f"Look for the tag {launches.LAUNCH_TAG}={result['launch_id']} among the runs at {api.url}/runs."
+        raise errors.Interrupted(message, hint, result=result, exit_code=code) from None
 
 
-def _interrupted(stop: BaseException, message: str, hint: str, result: Mapping[str, Any]) -> errors.Interrupted:
-    code = 143 if isinstance(stop, errors.Terminated) else 130
-    return errors.Interrupted(message, hint, result=result, exit_code=code)
+def _failures(api: dagster_api.DagsterApi, run_id: str) -> list[runs.Failure]:
+    """Why the run failed; that it failed stays true when the reasons can't be read."""
+    try:
+        return runs.failures(api, run_id)
+    except errors.DaglabError as error:
+        output.warn(f"The reasons can't be read: {error.message}")
+        return []
 
 
 def _progress(run: runs.Run) -> dict[str, Any]:
@@ -133,10 +134,12 @@ def _progress(run: runs.Run) -> dict[str, Any]:
 
 
 def _show_steps(run: runs.Run, shown: set[str]) -> None:
+    """A step of a check is done, too, when the check has not passed: so no step is called a success."""
+    words = {"SUCCESS": "done", "FAILURE": "failed", "SKIPPED": "skipped"}
     for step in run.steps:
-        if step.key not in shown and step.status in ("SUCCESS", "FAILURE", "SKIPPED"):
+        if step.key not in shown and step.status in words:
             shown.add(step.key)
-            output.note(f"  {step.key}: {step.status.lower()}")
+            output.note(f"  {step.key}: {words[step.status]}")
 
 
 def _failed(run_id: str, status: str, failures: Sequence[runs.Failure]) -> str:
@@ -198,19 +201,20 @@ def command(
     settings = config.load(
         {"dagster.url": url, "dagster.repository_location_name": location, "dagster.repository_name": repo}
     )
-    body = read_config(run_config)
     with events.recording(settings.root, "run") as event:
         event.target = f"job:{job}" if job else f"asset:{asset_selection}"
+        body = read_config(run_config)
         api = dagster_api.connect(settings, operation=event.id)
         event.traffic = api.traffic
         target, tags = prepare(api, settings, job=job, assets=keys, partition=partition)
-        runs.check_config(api, target, body)
-        run_id = launch(api, target, body, tags)
-        event.runs.append(run_id)
-        result = document(run_id, target, job, partition, runs.url(api, run_id))
-        output.note(f"Launched {run_id}: {runs.url(api, run_id)}")
-        if waits:
-            with _keeping(result):
+        launches.check_config(api, target, body)
+        result: dict[str, Any] = {"ok": True, "launch_id": str(uuid.uuid4()), "runs": []}
+        with _keeping(api, result):
+            run_id = launches.launch(api, target, body, tags, launch_id=result["launch_id"])
+            event.runs.append(run_id)
+            result["runs"].append(entry_of(run_id, target, job, partition, runs.url(api, run_id)))
+            output.note(f"Launched {run_id}: {runs.url(api, run_id)}")
+            if waits:
                 wait(api, settings, result, timeout or settings.performance.max_wait_time)
         if as_json:
             output.document(result)

@@ -5,22 +5,29 @@ from __future__ import annotations
 import re
 import shlex
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import click
 
 from daglab import config, errors, events, files, output, parse, render
 
+LONGEST_SLUG = 100  # bytes
+
 
 def file_name(asset: tuple[str, ...] | None, job: str | None) -> str:
-    """The notebook's name: it starts with the kind of its target, so that no `json.py` hides a module."""
-    kind, name = ("asset", "_".join(asset)) if asset else ("job", job or "")
-    slug = re.sub(r"\W+", "_", name).strip("_")[:100] or "unnamed"
-    return f"{kind}_{slug}.py"
+    """The notebook's name: it starts with the kind of its target, so that no `json.py` hides a module.
+
+    The parts of a key are joined by two underscores, as Dagster does in the name of an asset's op.
+    """
+    kind, parts = ("asset", asset) if asset else ("job", (job or "",))
+    slug = "__".join(re.sub(r"\W+", "_", part).strip("_") for part in parts).strip("_")
+    # A file's name has room for 255 bytes, and a temporary one beside it needs some of them.
+    slug = slug.encode("utf-8", "ignore")[:LONGEST_SLUG].decode("utf-8", "ignore")
+    return f"{kind}_{slug or 'unnamed'}.py"
 
 
 def notebook(asset: tuple[str, ...] | None, job: str | None, path: str) -> str:
-    """The notebook's code; names are data in it, whatever they hold. `path` is its own, for the export command."""
+    """The notebook's code; names are data in it, whatever they hold. `path` is its own, from the project's root."""
     name = "/".join(asset) if asset else job
     attach = f" --attach {shlex.quote(f'asset:{name}')}" if asset else ""
     text = render.render(
@@ -29,6 +36,7 @@ def notebook(asset: tuple[str, ...] | None, job: str | None, path: str) -> str:
         job=job,
         title=f"Explore {name}",
         export=f"daglab export {shlex.quote(path)}{attach}",
+        depth=len(PurePath(path).parent.parts),
         marimo_version=metadata.version("marimo"),
     )
     compile(text, path, "exec")

@@ -10,36 +10,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "daglab" / "templates" / "project" / "minimal"
-NAMES = {"shop-data": "shop_data", "Zoo2": "Zoo2", "x": "x"}
+from daglab import projects
 
-
-def render(name: str, package: str, target: Path) -> None:
-    """What the command does: paths and texts through jinja2, everything else byte for byte."""
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    values = {"name": name, "package": package}
-    for source in sorted(path for path in TEMPLATE.rglob("*") if path.is_file()):
-        if "__pycache__" in source.parts:
-            continue
-        parts = source.relative_to(TEMPLATE).as_posix().replace("__package__", package)
-        path = target / environment.from_string(parts).render(values)
-        content = source.read_bytes()
-        if path.suffix == ".j2":
-            path = path.with_suffix("")
-            content = environment.from_string(content.decode()).render(values).encode()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+NAMES = {"shop-data": "shop_data", "x": "x"}
 
 
 @pytest.fixture(scope="module", params=NAMES)
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     name: str = request.param
-    target = tmp_path_factory.mktemp("projects") / name
-    render(name, NAMES[name], target)
-    return target
+    root, _ = projects.bootstrap(tmp_path_factory.mktemp("projects"), name)
+    return root
 
 
 def python(project: Path, *args: str) -> subprocess.CompletedProcess[str]:

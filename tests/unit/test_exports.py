@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from daglab import errors, exports, notebooks
+from daglab import config, errors, exports, notebooks
 
 CELL = {"id": "Hbol", "name": "a", "code": "1 / 0"}
 FAILURE = {"type": "error", "ename": "exception", "evalue": "division by zero"}
@@ -144,6 +144,7 @@ def test_the_mode_of_an_older_export_is_kept_and_so_is_a_link_to_it(
         (None, 1, "/usr/bin/python: No module named marimo", errors.NotSetUp, "has no marimo"),
         (None, 2, "Error: No such option '--no-sandbox'.\n\nUsage", errors.NotSetUp, "too old: Error: No such option"),
         (None, 1, "a\nb\nc\nd\ne\nf\n\x1b[31mSyntaxError\x1b[0m: g", errors.NotGood, r"1\)\.\nb\nc\nd\ne\nf\nSyntaxE"),
+        (None, 1, "NonMarimoPythonScriptError\nMemoryError: x", errors.NotGood, "MemoryError"),
         (None, 0, "", errors.NotGood, "It printed nothing"),
         (None, -9, "", errors.NotGood, "signal 9"),
         ("<html>half", 1, "OSError: No space left on device", errors.NotGood, "No space left"),
@@ -173,6 +174,10 @@ def test_a_cell_that_prints_marimos_words_is_not_believed(python: Python, notebo
     assert exports.export_html(notebook, output, python=python(page([]), 0, INVALID), timeout=60).failed == ()
     stderr = "NonMarimoPythonScriptError\n: No module named marimo\nMarimoExceptionRaisedError: division by zero"
     assert exports.export_html(notebook, output, python=python(page([FAILURE]), 1, stderr), timeout=60).failed
+
+
+def test_an_empty_notebook_is_a_good_one(python: Python, notebook: Path, output: Path) -> None:
+    assert exports.export_html(notebook, output, python=python(page([], code="")), timeout=60).failed == ()
 
 
 def test_hints_can_be_pasted_into_a_shell(python: Python, tmp_path: Path, output: Path) -> None:
@@ -235,7 +240,8 @@ def test_a_path_that_is_no_notebook_is_refused_before_anything_starts(
 ) -> None:
     (tmp_path / "nb.ipynb").touch()
     (tmp_path / "folder.py").mkdir()
-    with pytest.raises(errors.InvalidInput, match=words) as caught:
+    kind = errors.NotSetUp if name == "missing.py" else errors.InvalidInput
+    with pytest.raises(kind, match=words) as caught:
         exports.export_html(tmp_path / name, output, python="python", timeout=60)
     assert caught.value.hint
     assert_untouched(output)
@@ -288,20 +294,31 @@ def test_a_folder_that_can_only_be_read_is_refused_before_anything_starts(
 
 def an_export(root: Path, failed: tuple[notebooks.FailedCell, ...] = ()) -> exports.Export:
     at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
-    return exports.Export(root / "nb" / "a.py", root / "a.html", 2.34567, 10, "0" * 64, at, failed)
+    return exports.Export("a1", root / "nb" / "a.py", root / "a.html", 2.34567, 10, "0" * 64, at, failed)
+
+
+def recorded(root: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (root / exports.RECORD).read_text().splitlines()]
+
+
+NOT_ATTACHED = {"link": None, "attached": None}
 
 
 def test_the_record_grows_by_a_line_with_paths_that_survive_a_move(tmp_path: Path) -> None:
+    (tmp_path / ".daglab").mkdir()
     cell = notebooks.FailedCell(2, "load", "ValueError: x", "Traceback", "secret = 1", caused_by_ancestor=False)
-    exports.record(tmp_path, an_export(tmp_path))
-    line = exports.record(
-        tmp_path, an_export(tmp_path, (cell,)), "http://127.0.0.1/a.html", {"asset": "a/b", "via": "rest"}
+    exports.record(tmp_path, an_export(tmp_path), NOT_ATTACHED)
+    exports.record(
+        tmp_path,
+        an_export(tmp_path, (cell,)),
+        {"link": "http://127.0.0.1/a.html", "attached": {"asset": "a/b", "via": "rest"}},
     )
-    path = tmp_path / ".daglab" / "exports.jsonl"
-    first, second = (json.loads(text) for text in path.read_text().splitlines())
+    first, second = recorded(tmp_path)
     assert (first["ok"], first["link"], first["attached"], first["failed"]) == (True, None, None, [])
-    assert second == line == {
+    failed = {"cell": 2, "name": "load", "error": "ValueError: x", "traceback": "Traceback"}
+    assert second == {
         "v": 1,
+        "id": "a1",
         "notebook": "nb/a.py",
         "output": "a.html",
         "ok": False,
@@ -309,19 +326,60 @@ def test_the_record_grows_by_a_line_with_paths_that_survive_a_move(tmp_path: Pat
         "seconds": 2.346,
         "bytes": 10,
         "sha256": "0" * 64,
-        "failed": [{"cell": 2, "name": "load", "error": "ValueError: x", "caused_by_ancestor": False}],
+        "failed": [{**failed, "caused_by_ancestor": False}],
         "link": "http://127.0.0.1/a.html",
         "attached": {"asset": "a/b", "via": "rest"},
-    }  # fmt: skip
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    }
+    assert stat.S_IMODE((tmp_path / exports.RECORD).stat().st_mode) == 0o600
 
 
 def test_paths_outside_of_the_project_are_recorded_in_full(tmp_path: Path) -> None:
-    line = exports.record(tmp_path / "project", an_export(tmp_path))
+    project = tmp_path / "project"
+    (project / ".daglab").mkdir(parents=True)
+    exports.record(project, an_export(tmp_path), NOT_ATTACHED)
+    [line] = recorded(project)
     assert (line["notebook"], line["output"]) == (str(tmp_path / "nb" / "a.py"), str(tmp_path / "a.html"))
 
 
-def test_a_record_that_can_not_be_written_is_invalid_input(tmp_path: Path) -> None:
-    (tmp_path / ".daglab").write_text("a file")
-    with pytest.raises(errors.InvalidInput, match="is exported, but"):
-        exports.record(tmp_path, an_export(tmp_path))
+def test_a_folder_that_is_no_project_gets_no_record(tmp_path: Path) -> None:
+    exports.record(tmp_path, an_export(tmp_path), NOT_ATTACHED)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_record_that_can_not_be_written_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / exports.RECORD).mkdir(parents=True)
+    exports.record(tmp_path, an_export(tmp_path), NOT_ATTACHED)
+    assert "not recorded" in caplog.text
+
+
+def test_a_record_does_not_follow_a_link_out_of_the_project(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "mine").write_text("mine\n")
+    (tmp_path / ".daglab").mkdir()
+    (tmp_path / exports.RECORD).symlink_to(tmp_path / "mine")
+    exports.record(tmp_path, an_export(tmp_path), NOT_ATTACHED)
+    assert "not recorded" in caplog.text
+    assert (tmp_path / "mine").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize(
+    ("notebook", "place"),
+    [
+        ("dagster/notebooks/asset_orders.py", "exports/asset_orders.html"),
+        ("dagster/notebooks/deep/asset_orders.py", "exports/deep/asset_orders.html"),
+        ("a/report.py", "exports/a/report.html"),
+        ("b/report.py", "exports/b/report.html"),
+        ("../report.py", "exports/report.html"),
+    ],
+)
+def test_the_place_of_an_export_follows_the_notebooks(tmp_path: Path, notebook: str, place: str) -> None:
+    settings = config.Config(file=tmp_path / "project" / "daglab.yaml")
+    assert exports.default_output(settings, settings.root / notebook) == settings.root / place
+
+
+def test_the_place_of_an_export_stays_in_the_project(tmp_path: Path) -> None:
+    settings = config.Config(file=tmp_path / "project" / "daglab.yaml")
+    settings.root.mkdir()
+    (settings.root / "exports").symlink_to(tmp_path)
+    with pytest.raises(errors.InvalidInput, match="out of the project") as caught:
+        exports.default_output(settings, settings.root / "a.py")
+    assert "--output" in (caught.value.hint or "")

@@ -12,11 +12,11 @@ import pytest
 from daglab import errors, notebooks
 
 FORMS = {
-    "since 0.22": (
+    "0.23 to 0.25": (
         '      Object.defineProperty(window, "__MARIMO_MOUNT_CONFIG__", {\n        value: Object.freeze({\n',
         "        }),\n        writable: false,\n        configurable: false,\n      });\n",
     ),
-    "until 0.21": ("      window.__MARIMO_MOUNT_CONFIG__ = {\n", "        };\n"),
+    "0.17 to 0.23": ("      window.__MARIMO_MOUNT_CONFIG__ = {\n", "        };\n"),
 }
 TRACEBACK = "application/vnd.marimo+traceback"
 
@@ -69,10 +69,10 @@ def members(*cells: tuple[str, list[Any], list[Any]]) -> dict[str, Any]:
     }
 
 
-def page(config: dict[str, Any], form: str = "since 0.22", head: str = "") -> str:
+def page(config: dict[str, Any], form: str = "0.23 to 0.25", head: str = "") -> str:
     start, end = FORMS[form]
     lines = ",\n".join(f'            "{key}": {script(value)}' for key, value in config.items())
-    comma = "," if form == "until 0.21" else ""
+    comma = "," if form == "0.17 to 0.23" else ""
     return (
         f'<!DOCTYPE html>\n<html><head>{head}<script data-marimo="true">function x() {{}}</script></head>\n<body>\n'
         f'    <script data-marimo="true">\n{start}{lines}{comma}\n{end}    </script>\n'
@@ -99,6 +99,15 @@ def test_a_raised_exception_is_found_with_its_cell_and_traceback(form: str) -> N
 
 def test_a_good_notebook_has_no_failures() -> None:
     assert notebooks.failed_cells(page(members(("a", [data("1")], [stdout("fine")]), ("b", [], [])))) == []
+
+
+def test_a_traceback_in_place_of_an_output_is_a_failure() -> None:
+    """Seen with marimo 0.25 where a cell's last value raises in its `_repr_html_`."""
+    _, console = raised("ValueError: no html", "")
+    failed = notebooks.failed_cells(page(members(("shown", [data()], console), ("good", [data()], [stdout("x")]))))
+    assert [(cell.name, cell.error, cell.caused_by_ancestor) for cell in failed] == [
+        ("shown", "ValueError: no html", False)
+    ]
 
 
 def test_the_root_leads_and_what_hung_on_it_follows() -> None:
@@ -207,7 +216,7 @@ LOOKALIKES = [
     '"session": {"cells": [',
     "}), }); </script>",
     page(members(("fake", *raised("Fake: x", "x")))),
-    page(members(("fake", *raised("Fake: x", "x"))), "until 0.21"),
+    page(members(("fake", *raised("Fake: x", "x"))), "0.17 to 0.23"),
     'window.__MARIMO_MOUNT_CONFIG__ = {"session": null}',
 ]
 
@@ -294,9 +303,9 @@ def test_halves_of_characters_can_be_printed() -> None:
     assert cell.error.encode() == b"ValueError: ?!"
 
 
-def test_a_long_line_takes_no_time_to_speak_of() -> None:
+@pytest.mark.parametrize("line", ["x" * 2_000_000 + 'File "' * 10_000, 'File "' + "__marimo__cell_x" * 100_000])
+def test_a_long_line_takes_no_time_to_speak_of(line: str) -> None:
     """It took hours with a pattern that looked for marimo's file names from each character on."""
-    line = "x" * 2_000_000 + 'File "' * 10_000
     [cell] = notebooks.failed_cells(page(members(("a", *raised(f"ValueError: {line}", line)))))
     assert cell.error == f"ValueError: {line}"
 

@@ -1,0 +1,662 @@
+"""Where values come from, what a file may say, and which token may go where."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daglab import config, config_files, config_keys, errors, web
+
+PACKAGE = Path(config.__file__).parent
+KNOWN = config_keys.known()
+TRUSTED = ("dagster.auth.token_file", "dagster.auth.token_command")
+
+# A valid value that is not the default, for each key that a check guards; else by type.
+SAMPLES: dict[str, Any] = {
+    "dagster.host": "dagster.example.com",
+    "dagster.url": "https://dagster.example.com/team",
+    "dagster.path_prefix": "/team",
+    "dagster.auth.token_env": "DAGLAB_SAMPLE",
+    "export.base_url": "https://pages.example.com",
+}
+BY_TYPE: dict[type, Any] = {str: "a sample", int: 4321, float: 12.5}
+
+Load = Callable[..., config.Config]
+
+
+def sample(key: config_keys.Key) -> Any:
+    return SAMPLES.get(key.name, BY_TYPE[key.type])
+
+
+def variable(name: str) -> str:
+    return "DAGLAB_" + name.upper().replace(".", "__")
+
+
+def yaml_of(values: Mapping[str, Any]) -> str:
+    """Dotted keys as YAML sections."""
+    import yaml
+
+    tree: dict[str, Any] = {}
+    for name, value in values.items():
+        *sections, last = name.split(".")
+        node = tree
+        for section in sections:
+            node = node.setdefault(section, {})
+        node[last] = value
+    return str(yaml.safe_dump(tree))
+
+
+@pytest.fixture
+def user_file(tmp_path: Path) -> Path:
+    path = tmp_path / "user" / "daglab" / "config.yaml"
+    path.parent.mkdir(parents=True)
+    return path
+
+
+@pytest.fixture
+def project_file(tmp_path: Path) -> Path:
+    path = tmp_path / "project" / "daglab.yaml"
+    path.parent.mkdir()
+    return path
+
+
+@pytest.fixture
+def load(user_file: Path, project_file: Path) -> Load:
+    """The config of the project, with these files, variables and flags."""
+
+    def load(
+        project: str | Mapping[str, Any] | None = None,
+        user: str | Mapping[str, Any] | None = None,
+        environ: Mapping[str, str] | None = None,
+        flags: Mapping[str, Any] | None = None,
+    ) -> config.Config:
+        for path, content in ((project_file, project), (user_file, user)):
+            if content is not None:
+                path.write_text(content if isinstance(content, str) else yaml_of(content), encoding="utf-8")
+        variables = {"XDG_CONFIG_HOME": str(user_file.parent.parent), **(environ or {})}
+        return config.load(flags, directory=project_file.parent, environ=variables)
+
+    return load
+
+
+def refused(load: Load, *layers: Any, **more: Any) -> errors.DaglabError:
+    with pytest.raises(errors.DaglabError) as caught:
+        load(*layers, **more)
+    assert caught.value.hint
+    return caught.value
+
+
+# precedence
+
+
+# One key of each type: text, optional text, whole number, number.
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("defaults.attach_metadata_key", ["flag", "environment", "project", "user"]),
+        ("dagster.repository_name", ["flag", "environment", "project", "user"]),
+        ("dagster.port", [1, 2, 3, 4]),
+        ("dagster.graphql.timeout", [1.5, 2.5, 3.5, 4.5]),
+    ],
+)
+def test_the_first_layer_that_has_a_value_wins(load: Load, project_file: Path, name: str, values: list[Any]) -> None:
+    names = ("flag", "environment", "project", "user")
+    for first in range(5):
+        flag, environment, project, user = [value if n >= first else None for n, value in enumerate(values)]
+        settings = load(
+            {} if project is None else {name: project},
+            {} if user is None else {name: user},
+            {} if environment is None else {variable(name): str(environment)},
+            {name: flag},
+        )
+        expected = [*values, KNOWN[name].default][first]
+        assert settings.value(name) == expected
+        assert type(settings.value(name)) is type(expected)
+        assert settings.layers[name] == [*names, "default"][first]
+    assert settings.file == project_file
+
+
+def test_origins_say_where_a_value_comes_from(load: Load, project_file: Path, user_file: Path) -> None:
+    settings = load(
+        "version: 1\n\ndagster:\n  graphql:\n    timeout: 7\n",
+        "# mine\nnotebooks_dir: nb\n",
+        {"DAGLAB_DAGSTER__PORT": "4000"},
+        {"dagster.url": "http://h", "dagster.repository_name": "r", "dagster.repository_location_name": "l"},
+    )
+    assert settings.origins["dagster.graphql.timeout"] == f"{project_file}:5"
+    assert settings.origins["notebooks_dir"] == f"{user_file}:2"
+    assert settings.origins["dagster.port"] == "environment DAGLAB_DAGSTER__PORT"
+    assert settings.origins["dagster.url"] == "flag --url"
+    assert settings.origins["dagster.repository_name"] == "flag --repo"
+    assert settings.origins["dagster.repository_location_name"] == "flag --location"
+    assert settings.origins["dagster.host"] == "default"
+    assert set(settings.origins) == set(settings.layers) == set(KNOWN)
+
+
+@pytest.mark.parametrize("name", [name for name in KNOWN if name != "version"])
+def test_each_key_can_be_set_by_file_and_by_environment(load: Load, name: str) -> None:
+    key = KNOWN[name]
+    value = sample(key)
+    assert value != key.default
+    from_environment = load(environ={variable(name): str(value)})
+    assert (from_environment.value(name), from_environment.layers[name]) == (value, "environment")
+    from_user = load(user={name: value})
+    assert (from_user.value(name), from_user.layers[name]) == (value, "user")
+    if name not in TRUSTED:
+        from_project = load(project={name: value}, user={})
+        assert (from_project.value(name), from_project.layers[name]) == (value, "project")
+
+
+def test_each_key_is_read_by_some_code_beside_the_config() -> None:
+    read = set()
+    for path in PACKAGE.rglob("*.py"):
+        if path.name not in ("config_keys.py", "config_files.py") and "templates" not in path.parts:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            read |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert [name for name in KNOWN if name.rpartition(".")[2] not in read] == []
+
+
+def test_the_defaults_are_valid() -> None:
+    for key in KNOWN.values():
+        assert config_keys.checked(key, key.default, "default") == key.default
+        assert key.doc.endswith(".")
+
+
+def test_an_empty_variable_is_no_value_where_that_is_allowed(load: Load) -> None:
+    settings = load({"dagster.url": "http://h"}, environ={"DAGLAB_DAGSTER__URL": ""})
+    assert (settings.dagster.url, settings.layers["dagster.url"]) == (None, "environment")
+    assert "DAGLAB_DAGSTER__PORT" in refused(load, environ={"DAGLAB_DAGSTER__PORT": ""}).message
+
+
+def test_unknown_variables_are_left_alone(load: Load) -> None:
+    environ = {
+        "DAGLAB_TOKEN": "x",
+        "DAGLAB_DAGSTER__PROT": "x",
+        "DAGLAB_": "x",
+        "DAGLAB_ENV": "dev",
+        "DAGLAB_REQUIRE": "1",
+    }
+    assert set(load(environ=environ).layers.values()) == {"default"}
+
+
+# what a file may say
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "said"),
+    [
+        ("version: 1\ndagster:\n  prot: 1", ":3", "unknown key dagster.prot"),
+        ("dagsetr:\n  port: 1", ":2", "unknown key dagsetr.port"),
+        ("nonsense: 1", ":1", "unknown key nonsense"),
+        ("dagster: 1", ":1", "dagster is a section"),
+        ("dagster: []", ":1", "dagster is a section"),
+        ("dagster:\n  port: {a: 1}", ":2", "unknown key dagster.port.a"),
+        ("dagster:\n  port: '3000'", ":2", "dagster.port is text, not a whole number"),
+        ("dagster:\n  port: true", ":2", "dagster.port is true or false, not a whole number"),
+        ("dagster:\n  port: 3000.0", ":2", "dagster.port is a number, not a whole number"),
+        ("dagster:\n  port:", ":2", "dagster.port is empty, not a whole number"),
+        ("dagster:\n  port: [1]", ":2", "dagster.port is a list, not a whole number"),
+        ("dagster:\n  port: {}", ":2", "dagster.port is a section, not a whole number"),
+        ("dagster:\n  port: 0", ":2", "dagster.port is not valid: a port is a number from 1 to 65535"),
+        ("dagster:\n  port: 65536", ":2", "dagster.port is not valid"),
+        ("notebooks_dir: 3", ":1", "notebooks_dir is a whole number, not text"),
+        ("notebooks_dir: 2024-01-01\nversion: 1.5", ":2", "version is a number"),
+        ("notebooks_dir: ''", ":1", "notebooks_dir is not valid: it must not be empty"),
+        ('notebooks_dir: "a\\0b"', ":1", "notebooks_dir is not valid: it holds a control character"),
+        ("version: 2", ":1", "version is not valid: this daglab reads version 1"),
+        ("performance: {polling_interval: 0}", ":1", "performance.polling_interval is not valid"),
+        ("performance: {polling_interval: .nan}", ":1", "performance.polling_interval is not valid"),
+        ("performance: {max_wait_time: .inf}", ":1", "performance.max_wait_time is not valid"),
+        ("performance: {max_wait_time: -1}", ":1", "performance.max_wait_time is not valid"),
+        ("performance: {max_wait_time: true}", ":1", "performance.max_wait_time is true or false, not a number"),
+        ("dagster: {graphql: {timeout: 1.0e+12}}", ":1", "dagster.graphql.timeout is not valid"),
+        ("dagster: {graphql: {max_retries: -1}}", ":1", "dagster.graphql.max_retries is not valid"),
+        ("dagster: {url: 'localhost:3000'}", ":1", "dagster.url is not valid"),
+        ("dagster: {url: ''}", ":1", "dagster.url is not valid"),
+        ("dagster: {host: 'localhost:3000'}", ":1", "dagster.host is not valid: a host is a name or a number alone"),
+        ("dagster: {host: 'http://h'}", ":1", "dagster.host is not valid"),
+        ("dagster: {host: ''}", ":1", "dagster.host is not valid"),
+        ("dagster: {path_prefix: '/a?b'}", ":1", "dagster.path_prefix is not valid"),
+        ("dagster: {path_prefix: '//evil'}", ":1", "dagster.path_prefix is not valid"),
+        ("defaults: {attach_metadata_key: ' '}", ":1", "defaults.attach_metadata_key is not valid"),
+        ("dagster:\n  port: 1\n  port: 2", ":3", "the key dagster.port stands here twice"),
+        ("- a", ":1", "a mapping is expected"),
+        ("just text", ":1", "a mapping is expected"),
+    ],
+)
+@pytest.mark.parametrize("layer", ["project", "user"])
+def test_an_error_names_file_and_line(
+    load: Load, project_file: Path, user_file: Path, layer: str, text: str, place: str, said: str
+) -> None:
+    error = refused(load, **{layer: text})
+    path = project_file if layer == "project" else user_file
+    assert error.message.startswith(f"{path}{place}: {said}")
+    assert error.exit_code == 7
+
+
+def test_yaml_that_can_t_be_read_names_file_and_line(load: Load, project_file: Path) -> None:
+    error = refused(load, "dagster:\n  port: [3000\n")
+    assert error.message.startswith(f"{project_file}: line 3, column 1: ")
+    project_file.write_bytes(b"notebooks_dir: \xe9\n")
+    assert f"{project_file} is not UTF-8" in refused(load).message
+
+
+def test_an_unknown_key_shows_the_nearest(load: Load) -> None:
+    assert str(refused(load, "dagster:\n  prot: 1").hint).startswith("Did you mean dagster.port")
+    assert "`daglab config show`" in str(refused(load, "zzzzzzzz: 1").hint)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# nothing\n", "---\n", "dagster:\n", "dagster: {}\nperformance:\n", "\ufeffversion: 1\n"]
+)
+def test_a_file_without_values_is_valid(load: Load, text: str) -> None:
+    settings = load(text)
+    assert settings.dagster == config_keys.Dagster()
+    assert settings.file is not None
+
+
+def test_a_whole_number_will_do_for_a_number(load: Load) -> None:
+    value = load({"dagster.graphql.timeout": 7}).dagster.graphql.timeout
+    assert (value, type(value)) == (7.0, float)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("dagster.port", "three", "is text, not a whole number"),
+        ("dagster.port", "3.5", "is text, not a whole number"),
+        ("dagster.port", "70000", "is not valid"),
+        ("dagster.graphql.timeout", "soon", "is text, not a number"),
+        ("dagster.graphql.timeout", "nan", "is not valid"),
+        ("performance.max_wait_time", "inf", "is not valid"),
+        ("dagster.url", "somewhere", "is not valid"),
+    ],
+)
+def test_a_variable_of_the_wrong_kind_is_named(load: Load, name: str, text: str, said: str) -> None:
+    error = refused(load, environ={variable(name): text})
+    assert error.message.startswith(f"{variable(name)}: {name} {said}")
+    assert error.exit_code == 7
+
+
+def test_a_flag_of_the_wrong_kind_is_named(load: Load) -> None:
+    assert refused(load, flags={"dagster.url": "somewhere"}).message.startswith("--url: dagster.url is not valid")
+    assert refused(load, flags={"dagster.repository_name": "a\x1b"}).message.startswith("--repo: ")
+
+
+@pytest.mark.parametrize("key", ["token", "Token", "password", "secret", "api_key"])
+@pytest.mark.parametrize("layer", ["project", "user"])
+def test_a_secret_in_a_file_is_refused_and_not_shown(load: Load, layer: str, key: str) -> None:
+    error = refused(load, **{layer: f"dagster:\n  auth:\n    {key}: hunter2\n"})
+    assert error.exit_code == 7
+    assert f":3: dagster.auth.{key}" in error.message
+    assert "dagster.auth.token_env" in str(error.hint)
+    assert "hunter2" not in error.message + str(error.hint)
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        ("project", "dagster: {auth: {token_env: hunter2}}"),
+        ("project", "dagster: {auth: {token_env: hunter2-x.y}}"),
+        ("user", "dagster: {auth: {token_env: hunter2-x.y}}"),
+        ("user", "dagster: {url: 'https://me:hunter2@h'}"),
+        ("user", "credentials: {https://me:hunter2@h: {token_env: A}}"),
+        ("user", "credentials: {https://h: hunter2}"),
+        ("user", "credentials: {https://h: {token_env: {a: hunter2}}}"),
+        ("user", "credentials: {https://h: {token: hunter2}}"),
+        ("user", "dagster: {port: hunter2}"),
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_shown(load: Load, layer: str, text: str) -> None:
+    error = refused(load, **{layer: text})
+    assert "hunter2" not in error.message + str(error.hint)
+    assert ":1: " in error.message
+
+
+def test_a_file_of_another_user_is_refused(
+    load: Load, project_file: Path, user_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path, layer in ((project_file, "project"), (user_file, "user")):
+        path.write_text("version: 1\n")
+        if os.geteuid() == 0:
+            os.chown(path, 4242, -1)
+            owner = 4242
+        else:
+            owner = os.geteuid()
+            monkeypatch.setattr(os, "geteuid", lambda: 4243)
+        error = refused(load)
+        assert (error.exit_code, str(path) in error.message) == (6, True), layer
+        assert f"uid {owner}" in error.message
+        monkeypatch.setenv("SUDO_UID", str(owner))
+        load()
+        monkeypatch.undo()
+        path.unlink()
+
+
+# which file
+
+
+@pytest.mark.parametrize("git", ["folder", "file"])
+def test_the_file_is_looked_for_up_to_the_git_root(tmp_path: Path, git: str) -> None:
+    root, deep = tmp_path / "root", tmp_path / "root" / "a" / "b"
+    deep.mkdir(parents=True)
+    (tmp_path / "daglab.yaml").touch()
+    (root / ".git").mkdir() if git == "folder" else (root / ".git").touch()
+    assert config.find_project_file(deep) is None
+    (root / "daglab.yaml").touch()
+    assert config.find_project_file(deep) == root / "daglab.yaml"
+    (root / "a" / "daglab.yaml").touch()
+    assert config.find_project_file(deep) == root / "a" / "daglab.yaml"
+    assert config.find_project_file(root) == root / "daglab.yaml"
+
+
+def test_without_git_only_the_directory_counts(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "daglab.yaml").touch()
+    assert config.find_project_file(tmp_path / "a") is None
+    assert config.find_project_file(tmp_path) == tmp_path / "daglab.yaml"
+
+
+def test_a_folder_of_that_name_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "daglab.yaml").mkdir()
+    assert config.find_project_file(tmp_path) is None
+
+
+def test_the_root_is_that_of_the_file_else_the_directory(load: Load, project_file: Path, tmp_path: Path) -> None:
+    assert load("version: 1").root == project_file.parent
+    assert config.load(directory=tmp_path, environ={}).root == tmp_path
+
+
+def test_a_directory_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(errors.InvalidInput, match="current directory is gone"):
+        config.load()
+
+
+@pytest.mark.parametrize(
+    "environ", [{"XDG_CONFIG_HOME": "inside"}, {"HOME": "inside"}, {"HOME": "", "XDG_CONFIG_HOME": ""}]
+)
+def test_a_relative_path_does_not_make_a_project_s_file_the_user_s(
+    tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("inside", "inside/.config", ".config", "~/.config"):
+        (tmp_path / folder / "daglab").mkdir(parents=True)
+        (tmp_path / folder / "daglab" / "config.yaml").write_text("dagster: {auth: {token_command: env}}")
+    assert config.load(directory=tmp_path, environ=environ).dagster.auth == config_keys.Auth()
+
+
+def test_home_config_is_the_user_s_without_xdg(tmp_path: Path) -> None:
+    (tmp_path / ".config" / "daglab").mkdir(parents=True)
+    (tmp_path / ".config" / "daglab" / "config.yaml").write_text("dagster: {port: 4000}")
+    assert config.load(directory=tmp_path, environ={"HOME": str(tmp_path)}).dagster.port == 4000
+
+
+# addresses
+
+
+@pytest.mark.parametrize(
+    ("values", "url"),
+    [
+        ({}, "http://127.0.0.1:3000"),
+        ({"dagster.host": "dagster", "dagster.port": 80}, "http://dagster:80"),
+        ({"dagster.host": "::1"}, "http://[::1]:3000"),
+        ({"dagster.url": "https://h/team/", "dagster.host": "other"}, "https://h/team"),
+        ({"dagster.path_prefix": "/team/"}, "http://127.0.0.1:3000/team"),
+        ({"dagster.url": "https://h/a", "dagster.path_prefix": "team"}, "https://h/a/team"),
+        ({"dagster.url": "https://h/team", "dagster.path_prefix": "team"}, "https://h/team"),
+        ({"dagster.path_prefix": "/"}, "http://127.0.0.1:3000"),
+    ],
+)
+def test_the_address(load: Load, values: dict[str, Any], url: str) -> None:
+    assert load(values).url == url
+
+
+def test_the_python_of_the_project_s_notebooks(load: Load, project_file: Path) -> None:
+    notebook = project_file.parent / "dagster" / "notebooks" / "nb.py"
+    assert load({}).python_for(notebook) == sys.executable
+    own = project_file.parent / ".venv" / "bin" / "python"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert load({}).python_for(notebook) == str(own)
+    assert load({"dagster.python": "/usr/bin/python3"}).python_for(notebook) == "/usr/bin/python3"
+    assert load({"dagster.python": "python3"}).python_for(notebook) == "python3"
+    assert load({"dagster.python": "env/bin/python"}).python_for(notebook) == str(
+        project_file.parent / "env" / "bin" / "python"
+    )
+
+
+def test_a_project_s_python_does_not_run_a_notebook_from_elsewhere(
+    load: Load, project_file: Path, tmp_path: Path
+) -> None:
+    own = project_file.parent / ".venv" / "bin" / "python"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    link = project_file.parent / "link.py"
+    link.symlink_to(tmp_path / "nb.py")
+    for notebook in (tmp_path / "nb.py", project_file.parent / ".." / "nb.py", link):
+        assert load({}).python_for(notebook) == sys.executable
+        assert load({"dagster.python": "/evil"}).python_for(notebook) == sys.executable
+        assert load({}, {"dagster.python": "/mine"}).python_for(notebook) == "/mine"
+        (project_file.parent.parent / "user" / "daglab" / "config.yaml").write_text("")
+        assert load({}, environ={"DAGLAB_DAGSTER__PYTHON": "/mine"}).python_for(notebook) == "/mine"
+
+
+# what a project's file is not trusted with
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dagster: {auth: {token_file: /etc/passwd}}",
+        "dagster: {auth: {token_command: 'cat /etc/passwd'}}",
+        "dagster: {auth: {token_env: AWS_SECRET_ACCESS_KEY}}",
+        "dagster: {auth: {token_env: daglab_x}}",
+        "dagster: {auth: {token_env: 3}}",
+        "credentials: {https://h: {token_env: A}}",
+        "credentials: {https://h: {token_file: /f}}",
+        "credentials:\n",
+        "credentials: x",
+    ],
+)
+def test_a_project_s_file_may_not_say_where_secrets_are(load: Load, project_file: Path, text: str) -> None:
+    error = refused(load, text)
+    assert error.exit_code == 6
+    assert error.message.startswith(f"{project_file}:1: ")
+
+
+@pytest.mark.parametrize("name", ["DAGLAB_TEAM_TOKEN", *config_files.PROJECT_VARIABLES])
+def test_a_project_s_file_may_name_these_variables(load: Load, name: str) -> None:
+    settings = load({"dagster.auth.token_env": name})
+    found = config.credential(settings, {name: "x"})
+    assert found is not None
+    assert found.auth == config_keys.Auth(token_env=name)
+
+
+@pytest.mark.parametrize("layer", ["user", "environ"])
+@pytest.mark.parametrize(
+    ("name", "value"), [("token_file", "/f"), ("token_command", "pass show x"), ("token_env", "ANY_NAME")]
+)
+def test_the_user_may(load: Load, layer: str, name: str, value: str) -> None:
+    key = f"dagster.auth.{name}"
+    settings = load(user={key: value}) if layer == "user" else load(environ={variable(key): value})
+    found = config.credential(settings, {})
+    assert found is not None
+    assert found.auth == config_keys.Auth(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        {"user": "dagster: {auth: {token_env: A, token_file: /f}}"},
+        {"environ": {"DAGLAB_DAGSTER__AUTH__TOKEN_ENV": "A", "DAGLAB_DAGSTER__AUTH__TOKEN_COMMAND": "c"}},
+        {"user": "credentials: {https://h: {token_env: A, token_file: /f}}"},
+        {"user": "credentials: {https://h: {token_env: A}, 'https://H:443/x': {token_file: /f}}"},
+        {"user": "credentials: {http://127.0.0.1:3000: {token_env: A}}\ndagster: {auth: {token_file: /f}}"},
+    ],
+)
+def test_two_ways_to_one_token_are_refused(load: Load, layers: dict[str, Any]) -> None:
+    error = refused(load, **layers)
+    assert "both name a token" in error.message
+    assert error.exit_code == 7
+
+
+TOKEN = {"DAGSTER_GRAPHQL_TOKEN": "hunter2"}
+DEFAULT_TOKEN = config_keys.Auth(token_env="DAGSTER_GRAPHQL_TOKEN")
+OTHER = "http://127.0.0.1:4000"
+
+
+@pytest.mark.parametrize(
+    ("layers", "sent"),
+    [
+        # the address is nobody's, the user's, or a flag's: sent
+        ({}, True),
+        ({"user": {"dagster.url": OTHER}}, True),
+        ({"user": {"dagster.port": 4000}}, True),
+        ({"environ": {"DAGLAB_DAGSTER__URL": OTHER}}, True),
+        ({"environ": {"DAGLAB_DAGSTER__PORT": "4000"}}, True),
+        ({"flags": {"dagster.url": OTHER}}, True),
+        ({"project": {"dagster.url": "http://other"}, "flags": {"dagster.url": OTHER}}, True),
+        ({"project": {"dagster.host": "other"}, "user": {"dagster.url": OTHER}}, True),
+        ({"project": {"dagster.url": "http://127.0.0.1:3000/team"}}, True),
+        ({"project": {"dagster.path_prefix": "/team"}}, True),
+        # the project's file has a say in where it goes: not sent
+        ({"project": {"dagster.url": OTHER}}, False),
+        ({"project": {"dagster.url": "https://127.0.0.1:3000"}}, False),
+        ({"project": {"dagster.host": "evil.example.com"}}, False),
+        ({"project": {"dagster.port": 4000}}, False),
+        ({"project": {"dagster.port": 4000}, "environ": {"DAGLAB_DAGSTER__HOST": "dagster"}}, False),
+        ({"project": {"dagster.host": "evil"}, "user": {"dagster.port": 4000}}, False),
+        ({"project": {"dagster.url": OTHER}, "user": {"dagster.url": "http://mine"}}, False),
+        ({"project": {"dagster.url": OTHER, "dagster.auth.token_env": "DAGSTER_GRAPHQL_TOKEN"}}, False),
+    ],
+)
+def test_dagster_s_own_token_does_not_go_where_only_the_project_s_file_says(
+    load: Load, layers: dict[str, Any], sent: bool
+) -> None:
+    found = config.credential(load(**layers), TOKEN)
+    assert found is not None
+    assert found.auth == (DEFAULT_TOKEN if sent else None)
+    assert (found.withheld is None) is sent
+    assert sent or "daglab.yaml:" in str(found.withheld)
+
+
+@pytest.mark.parametrize("name", ["token_env", "token_file", "token_command"])
+def test_a_token_named_by_the_environment_does_not_go_there_either(load: Load, name: str) -> None:
+    environ = {variable(f"dagster.auth.{name}"): "SOMETHING"}
+    found = config.credential(load({"dagster.url": OTHER}, environ=environ), {})
+    assert found is not None
+    assert (found.auth, "DAGLAB_DAGSTER__AUTH" in found.origin) == (None, True)
+
+
+def test_no_token_is_no_credential(load: Load) -> None:
+    assert config.credential(load({"dagster.url": OTHER}), {}) is None
+    assert config.credential(load(), {"DAGSTER_GRAPHQL_TOKEN": ""}) is None
+
+
+def test_the_user_s_credentials_go_to_their_origin_alone(load: Load) -> None:
+    user = (
+        "credentials:\n"
+        "  https://Dagster.example.com/team: {token_env: PROD}\n"
+        "  http://127.0.0.1:4000: {token_file: /local}\n"
+    )
+
+    def auth(url: str) -> config_keys.Auth | None:
+        found = config.credential(load({"dagster.url": url}, user), {})
+        return found.auth if found else None
+
+    prod = config_keys.Auth(token_env="PROD")
+    assert auth("https://dagster.example.com") == prod
+    assert auth("https://dagster.example.com:443/elsewhere") == prod
+    assert auth("http://127.0.0.1:4000") == config_keys.Auth(token_file="/local")
+    for other in (
+        "http://dagster.example.com",
+        "https://dagster.example.com:8443",
+        "https://dagster.example.com.evil.example",
+        "https://evil.example/dagster.example.com",
+        "http://localhost:4000",
+    ):
+        assert auth(other) is None, other
+
+
+def test_the_user_s_own_token_is_bound_to_the_user_s_own_address(load: Load) -> None:
+    user = {"dagster.url": "https://mine.example.com", "dagster.auth.token_file": "/f"}
+    found = config.credential(load(user=user), {})
+    assert found is not None
+    assert found.auth == config_keys.Auth(token_file="/f")
+    assert config.credential(load({"dagster.url": OTHER}, user), {}) is None
+    assert config.credential(load({}, user, flags={"dagster.url": OTHER}), {}) is None
+
+
+BOUND = f"credentials: {{'{OTHER}': {{token_env: BOUND}}}}"
+NAMED = {"DAGLAB_DAGSTER__AUTH__TOKEN_ENV": "NAMED"}
+
+
+@pytest.mark.parametrize(
+    ("project", "environ", "flags", "expected"),
+    [
+        # one named by the environment wins where the address is the user's, too
+        ({}, {**NAMED, "DAGLAB_DAGSTER__URL": OTHER}, {}, "NAMED"),
+        ({"dagster.url": OTHER}, NAMED, {"dagster.url": OTHER}, "NAMED"),
+        # to an address of the project's file goes only what is bound to it
+        ({"dagster.url": OTHER}, NAMED, {}, "BOUND"),
+        # what is bound wins over what the project's file names, and over Dagster's own
+        ({"dagster.auth.token_env": "DAGLAB_TEAM"}, {}, {"dagster.url": OTHER}, "BOUND"),
+        ({"dagster.url": OTHER, "dagster.auth.token_env": "DAGLAB_TEAM"}, {}, {}, "BOUND"),
+        ({"dagster.url": OTHER}, TOKEN, {}, "BOUND"),
+        ({}, TOKEN, {"dagster.url": OTHER}, "BOUND"),
+        # the project's file names one for the user's address
+        ({"dagster.auth.token_env": "DAGLAB_TEAM"}, TOKEN, {}, "DAGLAB_TEAM"),
+    ],
+)
+def test_which_of_several_tokens(
+    load: Load, project: dict[str, str], environ: dict[str, str], flags: dict[str, str], expected: str
+) -> None:
+    found = config.credential(load(project, BOUND, environ, flags), environ)
+    assert found is not None
+    assert found.auth == config_keys.Auth(token_env=expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "credentials: {https://h: {password: x}}",
+        "credentials: {https://h: {token_envs: X}}",
+        "credentials: {https://h: {token_env: [X]}}",
+        "credentials: {https://h: {token_env: ''}}",
+        "credentials: {https://h: }",
+        "credentials: {h: {token_env: X}}",
+        "credentials: []",
+    ],
+)
+def test_credentials_of_another_shape_are_refused(load: Load, user_file: Path, text: str) -> None:
+    error = refused(load, user=text)
+    assert error.exit_code == 7
+    assert error.message.startswith(f"{user_file}:1: ")
+
+
+def test_token_variables_are_what_children_must_not_get(load: Load) -> None:
+    settings = load(
+        {"dagster.auth.token_env": "DAGLAB_TEAM"},
+        "credentials: {https://h: {token_env: A}, https://i: {token_file: f}}",
+    )
+    assert set(settings.token_variables) == {*config_files.PROJECT_VARIABLES, "DAGLAB_TEAM", "A"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"token_env": "NOT_THERE"}, {"token_file": "/not/there"}, {"token_command": "false"}, {"token_command": "true"}],
+)
+def test_a_missing_token_is_not_set_up(load: Load, values: dict[str, str]) -> None:
+    settings = load(user={f"dagster.auth.{name}": value for name, value in values.items()})
+    with pytest.raises(errors.NotSetUp) as caught:
+        web.session(settings)
+    assert caught.value.exit_code == 3
+    assert caught.value.hint

@@ -1,0 +1,162 @@
+"""The line that a command leaves in `.daglab/events`, and that leaving it never gets in the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from daglab import errors, events, web
+
+MEMBERS = {
+    "v", "id", "at", "command", "target", "ok", "exit_code", "error_code", "seconds", "runs", "requests", "bytes",
+    "rss_peak", "usage", "detail",
+}  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / ".daglab").mkdir()
+    return tmp_path
+
+
+def lines(project: Path) -> list[dict[str, Any]]:
+    files = sorted((project / ".daglab" / "events").glob("*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_line_of_a_command(project: Path) -> None:
+    with events.recording(project, "run") as event:
+        event.target = "asset:orders"
+        event.runs.append("r1")
+        event.traffic = web.Traffic([12, 30], errors=1)
+        event.bytes = 5
+        event.detail["anything"] = Path("x")
+    (line,) = lines(project)
+    assert set(line) == MEMBERS
+    at = datetime.fromisoformat(line["at"])
+    assert at.utcoffset() == timedelta(0)
+    assert [path.name for path in (project / ".daglab" / "events").iterdir()] == [f"{at:%Y-%m}.jsonl"]
+    assert line["id"] == event.id
+    assert line["seconds"] >= 0
+    assert line["rss_peak"] > 1_000_000
+    expected = {
+        "v": 1, "command": "run", "target": "asset:orders", "ok": True, "exit_code": 0, "error_code": None,
+        "runs": ["r1"], "requests": {"n": 3, "errors": 1, "ms": [12, 30]}, "bytes": 5, "usage": [],
+        "detail": {"anything": "x"},
+    }  # fmt: skip
+    assert {name: line[name] for name in expected} == expected
+
+
+def test_a_command_that_fills_in_nothing_has_a_line_too(project: Path) -> None:
+    for _ in range(2):
+        with events.recording(project, "init"):
+            pass
+    first, second = lines(project)
+    assert first["id"] != second["id"]
+    assert (first["target"], first["runs"], first["requests"]) == (None, [], {"n": 0, "errors": 0, "ms": []})
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code", "error_code"),
+    [
+        (errors.NotGood("no"), 4, "not_good"),
+        (errors.TimedOut("no"), 9, "timed_out"),
+        (errors.Interrupted("no", exit_code=143), 143, "interrupted"),
+        (KeyboardInterrupt(), 130, None),
+        (errors.Terminated(), 143, None),
+        (BrokenPipeError(), 141, None),
+        (click.UsageError("no"), 2, None),
+        (ZeroDivisionError("no"), 1, None),
+    ],
+)
+def test_a_failure_is_recorded_and_goes_on(
+    project: Path, error: BaseException, exit_code: int, error_code: str | None
+) -> None:
+    with pytest.raises(type(error)) as caught, events.recording(project, "run"):
+        raise error
+    assert caught.value is error
+    (line,) = lines(project)
+    assert (line["ok"], line["exit_code"], line["error_code"]) == (False, exit_code, error_code)
+
+
+def test_nothing_is_recorded_outside_of_a_project(tmp_path: Path) -> None:
+    with events.recording(tmp_path, "run"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".daglab").touch()
+    with events.recording(tmp_path, "run"):
+        pass
+    assert (tmp_path / ".daglab").is_file()
+
+
+def test_a_folder_that_can_t_be_written_is_one_warning(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (project / ".daglab" / "events").touch()
+    with events.recording(project, "run") as event:
+        event.target = "reached"
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert str(project / ".daglab" / "events") in caplog.text
+
+
+def test_a_link_out_of_the_project_is_not_followed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (project / ".daglab" / "events").symlink_to(elsewhere)
+    with events.recording(project, "run"):
+        pass
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_it_does_not_hide_the_error_of_the_command(project: Path) -> None:
+    (project / ".daglab" / "events").touch()
+    with pytest.raises(errors.NotGood), events.recording(project, "run"):
+        raise errors.NotGood("no")
+
+
+@pytest.fixture
+def read_only_project() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp())
+    (folder / ".daglab").mkdir()
+    folder.chmod(0o755)
+    (folder / ".daglab").chmod(0o555)
+    yield folder
+    (folder / ".daglab").chmod(0o755)
+    (folder / ".daglab").rmdir()
+    folder.rmdir()
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["-q"]])
+def test_a_command_in_a_read_only_project_does_its_work(read_only_project: Path, options: list[str]) -> None:
+    """Root may write everywhere, so it goes on as nobody once all is imported."""
+    code = """
+import os, sys
+import daglab.commands.discover, encodings.idna, json, logging, requests, stringprep, traceback, yaml
+from daglab.cli import main
+if os.geteuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+    os.environ["HOME"] = "/"
+    del os.environ["XDG_CONFIG_HOME"]
+main(["discover", *sys.argv[1:]], "daglab")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *options],
+        cwd=read_only_project,
+        env={**os.environ, "DAGLAB_DAGSTER__URL": "http://127.0.0.1:1", "DAGLAB_DAGSTER__GRAPHQL__MAX_RETRIES": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 5, done.stderr
+    said = [line for line in done.stderr.splitlines() if "is not recorded" in line]
+    assert len(said) == (0 if options == ["-q"] else 1), done.stderr
+    assert "Traceback" not in done.stderr
+    if options == ["--json"]:
+        assert json.loads(done.stdout)["error"]["code"] == "unreachable"

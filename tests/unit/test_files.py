@@ -1,0 +1,354 @@
+"""Files under crashes, full disks and several processes at once: real files, real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from daglab import errors, files
+
+# Root may write everywhere, so what needs a read-only folder goes on as nobody.
+AS_NOBODY = "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)"
+
+
+def python(code: str, *arguments: object) -> list[str]:
+    return [
+        sys.executable,
+        "-c",
+        f"import os, signal, sys\nfrom daglab import errors, files\n{code}",
+        *map(str, arguments),
+    ]
+
+
+def at_once(commands: Sequence[list[str]]) -> list[int]:
+    """The exit codes of processes that all wait for a line on stdin before they begin."""
+    started = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for command in commands]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+    for process in started:
+        process.communicate(timeout=60)
+    return [process.returncode for process in started]
+
+
+WAIT = "print('ready', flush=True)\nsys.stdin.readline()\n"
+
+
+@pytest.fixture
+def read_only() -> Iterator[Path]:
+    """A folder that the nobody may read and not write."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o555)
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+# write_atomic
+
+
+def test_write_atomic_writes_utf8_and_makes_folders(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "naïve.txt"
+    files.write_atomic(path, "ünïcode ✓\n")
+    assert path.read_bytes() == "ünïcode ✓\n".encode()
+    assert [entry.name for entry in path.parent.iterdir()] == ["naïve.txt"]
+
+
+def test_write_atomic_writes_bytes_as_they_are(tmp_path: Path) -> None:
+    files.write_atomic(tmp_path / "file", b"\xff\r\n\0")
+    assert (tmp_path / "file").read_bytes() == b"\xff\r\n\0"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o755, 0o444])
+def test_write_atomic_keeps_the_mode_of_a_file(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    path.chmod(mode)
+    files.write_atomic(path, "new")
+    assert (path.read_text(), path.stat().st_mode & 0o7777) == ("new", mode)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_new_file_gets_the_mode_that_the_umask_leaves(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        files.write_atomic(tmp_path / "atomic", "x")
+        files.write_new(tmp_path / "new", "x")
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("atomic", "new")] == [mode, mode]
+
+
+def test_write_atomic_takes_a_mode(tmp_path: Path) -> None:
+    files.write_atomic(tmp_path / "secret", "x", mode=0o600)
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_write_atomic_writes_through_a_symbolic_link(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "folder" / "link"
+    link.parent.mkdir()
+    target.write_text("old")
+    link.symlink_to(target)
+    files.write_atomic(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+def test_a_link_to_itself_is_invalid_input(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(link)
+    with pytest.raises(errors.InvalidInput, match="symbolic links"):
+        files.write_atomic(link, "new")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["link"]
+
+
+@pytest.mark.parametrize(("point", "expected"), [("fsync", "old"), ("replace", "old"), ("after", "new")])
+def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path: Path, point: str, expected: str) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    code = """
+def die(*_): os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[2] == "after":
+    replace = os.replace
+    os.replace = lambda *both: (replace(*both), die())
+else:
+    setattr(os, sys.argv[2], die)
+from pathlib import Path
+files.write_atomic(Path(sys.argv[1]), "new")
+"""
+    done = subprocess.run(python(code, path, point), check=False)
+    assert (done.returncode, path.read_text()) == (-9, expected)
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
+    path, contents = tmp_path / "file", ["a" * 300_000, "b" * 300_000]
+    path.write_text(contents[0])
+    seen: set[str] = set()
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            seen.add(path.read_text())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for number in range(40):
+            files.write_atomic(path, contents[number % 2])
+    finally:
+        stop.set()
+        reader.join()
+    assert seen <= set(contents)
+
+
+def test_what_fails_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    for write in (files.write_atomic, files.write_new):
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path / "file", "text")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("write", [files.write_atomic, files.write_new])
+@pytest.mark.parametrize("path", ["file/below", "file/deeper/below"])
+def test_a_file_in_the_place_of_a_folder_is_said_plainly(tmp_path: Path, write: object, path: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(errors.InvalidInput, match="a part of its path is a file") as caught:
+        write(tmp_path / path, "text")  # type: ignore[operator]
+    assert str(tmp_path / path) in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("call", ["write_atomic(path, 'x')", "write_new(path, 'x')", "make_folder(path)"])
+def test_a_read_only_folder_is_invalid_input(read_only: Path, call: str) -> None:
+    code = f"""
+from pathlib import Path
+path = Path(sys.argv[1]) / "new"
+{AS_NOBODY}
+try:
+    files.{call}
+except errors.InvalidInput as error:
+    print(error.message, "|", error.hint)
+"""
+    done = subprocess.run(python(code, read_only), capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"{read_only / 'new'} can't be written: Permission denied. | Choose a folder")
+    assert list(read_only.iterdir()) == []
+
+
+# write_new
+
+
+def test_write_new_leaves_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(errors.Taken) as caught:
+        files.write_new(path, "new")
+    assert (path.read_text(), caught.value.exit_code) == ("old", 8)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_write_new_does_not_follow_a_dangling_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(errors.Taken):
+        files.write_new(tmp_path / "link", "new")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_of_several_writers_of_one_new_file_exactly_one_wins(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+{WAIT}
+try:
+    files.write_new(Path(sys.argv[1]), sys.argv[2] * 100_000)
+except errors.Taken:
+    sys.exit(8)
+"""
+    path = tmp_path / "file"
+    codes = at_once([python(code, path, letter) for letter in "abcdef"])
+    assert sorted(codes) == [0, 8, 8, 8, 8, 8]
+    assert path.read_text() == "abcdef"[codes.index(0)] * 100_000
+
+
+# append_line, read_lines
+
+
+def test_lines_of_several_processes_stay_whole(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+{WAIT}
+for number in range(60):
+    files.append_line(Path(sys.argv[1]), {{"who": sys.argv[2], "n": number, "pad": sys.argv[2] * 9000}})
+"""
+    path = tmp_path / "folder" / "lines.jsonl"
+    assert at_once([python(code, path, who) for who in "abcd"]) == [0, 0, 0, 0]
+    assert len(path.read_bytes().splitlines()) == 240
+    records = files.read_lines(path)
+    assert all(record["pad"] == record["who"] * 9000 for record in records)
+    for who in "abcd":
+        assert [record["n"] for record in records if record["who"] == who] == list(range(60))
+
+
+def test_a_torn_last_line_is_ended_first(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b'{"n":1}\n{"n":2,"te')
+    files.append_line(path, {"n": 3})
+    files.append_line(path, {"n": 4})
+    assert path.read_bytes() == b'{"n":1}\n{"n":2,"te\n{"n":3}\n{"n":4}\n'
+    assert files.read_lines(path) == [{"n": 1}, {"n": 3}, {"n": 4}]
+
+
+@pytest.mark.parametrize("room", [0, 10])
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path, room: int) -> None:
+    """The limit on a file's size does what a full disk does: a short write, then an error."""
+    path = tmp_path / "lines.jsonl"
+    files.append_line(path, {"n": 1})
+    before = path.read_bytes()
+    code = """
+import resource
+from pathlib import Path
+limit = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    files.append_line(Path(sys.argv[1]), {"text": "x" * 1000})
+except OSError:
+    sys.exit(3)
+"""
+    done = subprocess.run(python(code, path, len(before) + room), check=False)
+    assert (done.returncode, path.read_bytes()) == (3, before)
+
+
+def test_append_line_makes_the_file_with_its_mode(tmp_path: Path) -> None:
+    files.append_line(tmp_path / "open", {})
+    files.append_line(tmp_path / "secret", {}, mode=0o600)
+    assert [(tmp_path / name).stat().st_mode & 0o077 for name in ("open", "secret")] == [0o044, 0]
+
+
+def test_append_line_does_not_follow_a_link(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("text")
+    (tmp_path / "lines").symlink_to(tmp_path / "mine")
+    with pytest.raises(OSError, match="symbolic links"):
+        files.append_line(tmp_path / "lines", {"n": 1})
+    assert (tmp_path / "mine").read_text() == "text"
+
+
+def test_append_line_takes_any_text_and_any_value(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    record = {"text": "a\nb\u2028c\x85 é 🎉", "path": Path("x"), "lone": "\ud800"}
+    files.append_line(path, record)
+    files.append_line(path, {"n": 2})
+    first, second = files.read_lines(path)
+    assert (first, second) == ({**record, "path": "x", "lone": "?"}, {"n": 2})
+
+
+def test_read_lines_leaves_out_what_is_foreign(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    foreign = [b"", b"\xff\xfe", b"[1]", b'"text"', b"null", b"{'a': 1}", b"[" * 100_000, b'{"a":1}{"b":2}', b'{"torn']
+    path.write_bytes(b"\n".join([b'{"n":1}', *foreign]) + b'\n{"n":2}')
+    assert files.read_lines(path) == [{"n": 1}, {"n": 2}]
+
+
+def test_read_lines_of_a_missing_file_are_none(tmp_path: Path) -> None:
+    assert files.read_lines(tmp_path / "missing") == []
+
+
+# read_text, inside
+
+
+def test_read_text_takes_a_byte_order_mark_away(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"\xef\xbb\xbfa: 1\n")
+    assert files.read_text(tmp_path / "file", "run config") == "a: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "exit_code", "said"),
+    [
+        ("missing", 3, "does not exist"),
+        ("folder", 7, "can't be read: Is a directory"),
+        ("latin", 7, "is not UTF-8 text"),
+    ],
+)
+def test_read_text_says_why_not(tmp_path: Path, name: str, exit_code: int, said: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "latin").write_bytes(b"\xe9")
+    with pytest.raises(errors.DaglabError, match=said) as caught:
+        files.read_text(tmp_path / name, "run config")
+    assert caught.value.exit_code == exit_code
+    assert caught.value.message.startswith(f"The run config {tmp_path / name} ")
+    assert caught.value.hint
+
+
+def test_inside_resolves_links(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    (root / "sub").mkdir(parents=True)
+    outside.mkdir()
+    (root / "way_out").symlink_to(outside)
+    (root / "loop").symlink_to(root / "loop")
+    assert files.inside(root, root / "sub" / "file") == Path("sub/file")
+    assert files.inside(root, root / "loop" / "file") is not None
+    assert files.inside(root, root / "sub" / ".." / ".." / "outside") is None
+    assert files.inside(root, root / "way_out" / "file") is None
+    assert files.inside(root, tmp_path / "root2") is None
+
+
+def test_the_record_format_is_one_compact_line(tmp_path: Path) -> None:
+    files.append_line(tmp_path / "lines", {"a": [1, {"b": "é"}]})
+    text = (tmp_path / "lines").read_text(encoding="utf-8")
+    assert text == '{"a":[1,{"b":"é"}]}\n'
+    assert json.loads(text) == {"a": [1, {"b": "é"}]}

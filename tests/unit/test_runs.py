@@ -1,0 +1,315 @@
+"""Runs: how they stand, following one to its end, why it failed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import responses
+from responses import registries
+
+from daglab import dagster_api, errors, runs, web
+
+URL = "http://dagster.test:3000"
+GRAPHQL = f"{URL}/graphql"
+
+
+class Clock:
+    """Time that passes only while somebody sleeps; it has no wall's clock that could be asked."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(runs, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[dagster_api.DagsterApi]:
+    monkeypatch.setattr(web, "_pause", lambda *_: 0.0)
+    with requests.Session() as http:
+        yield dagster_api.DagsterApi(URL, web.Session(http, timeout=5.0, retries=1))
+
+
+def run(status: str, **more: Any) -> dict[str, Any]:
+    return {"runId": "r1", "status": status, "startTime": None, "endTime": None, "stepStats": [], **more}
+
+
+def step(key: str, status: str | None = "SUCCESS") -> dict[str, Any]:
+    return {"stepKey": key, "status": status, "startTime": 1.0, "endTime": 2.0}
+
+
+def answer(*results: Any) -> None:
+    responses.post(GRAPHQL, json={"data": {"runsOrError": {"__typename": "Runs", "results": list(results)}}})
+
+
+def statuses(*each: str) -> None:
+    for status in each:
+        answer(run(status))
+
+
+def follow(api: dagster_api.DagsterApi, timeout: float = 60, interval: float = 1) -> list[str]:
+    return [each.status for each in runs.follow(api, "r1", timeout=timeout, interval=interval)]
+
+
+# --- how a run stands
+
+
+@responses.activate
+def test_a_run(api: dagster_api.DagsterApi) -> None:
+    answer(run("SUCCESS", startTime=10.0, endTime=12.5, stepStats=[step("a"), step("b", None)]))
+    found = runs.status(api, ["r1"])["r1"]
+    assert found == runs.Run(
+        "r1",
+        "SUCCESS",
+        10.0,
+        12.5,
+        (runs.Step("a", "SUCCESS", 1.0, 2.0), runs.Step("b", None, 1.0, 2.0)),  # type: ignore[arg-type]
+    )
+    assert (found.has_ended, found.seconds) == (True, 2.5)
+
+
+@responses.activate
+def test_a_run_that_has_not_begun(api: dagster_api.DagsterApi) -> None:
+    answer(run("QUEUED", stepStats=None))
+    found = runs.status(api, ["r1"])["r1"]
+    assert (found.has_ended, found.seconds, found.steps) == (False, None, ())
+
+
+@responses.activate
+def test_runs_that_are_not_there(api: dagster_api.DagsterApi) -> None:
+    answer(run("SUCCESS"))
+    with pytest.raises(errors.InvalidInput, match="does not know the run r2, r3") as caught:
+        runs.status(api, ["r2", "r1", "r3"])
+    assert caught.value.hint
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("member", "kind"),
+    [
+        ({"__typename": "PythonError", "message": "x"}, dagster_api.ServerFailed),
+        ({"__typename": "InvalidPipelineRunsFilterError", "message": "x"}, dagster_api.Refused),
+        ({"__typename": "Newfangled"}, dagster_api.Refused),
+        (None, errors.Unreachable),
+        ({"__typename": "Runs"}, errors.Unreachable),
+        ({"__typename": "Runs", "results": None}, errors.Unreachable),
+        ({"__typename": "Runs", "results": [None]}, errors.Unreachable),
+        ({"__typename": "Runs", "results": [{"runId": "r1"}]}, errors.Unreachable),
+        ({"__typename": "Runs", "results": [run("SUCCESS", stepStats=[{}])]}, errors.Unreachable),
+    ],
+)
+def test_an_answer_that_is_none(member: Any, kind: type[Exception], api: dagster_api.DagsterApi) -> None:
+    responses.post(GRAPHQL, json={"data": {"runsOrError": member}})
+    for ask in (lambda: runs.status(api, ["r1"]), lambda: follow(api)):
+        with pytest.raises(kind) as caught:
+            ask()
+        assert caught.value.hint  # type: ignore[attr-defined]
+
+
+def test_times_are_told_with_their_zone() -> None:
+    assert runs.timestamp(None) is None
+    assert runs.timestamp(0.0) == "1970-01-01T00:00:00+00:00"
+    assert runs.timestamp(1.5) == "1970-01-01T00:00:01.500000+00:00"
+
+
+# --- following
+
+
+@responses.activate
+@pytest.mark.parametrize("end", ["SUCCESS", "FAILURE", "CANCELED"])
+def test_following_ends_at_any_end(end: str, api: dagster_api.DagsterApi, clock: Clock) -> None:
+    statuses("QUEUED", "STARTING", "STARTED", "STARTED", end, "NEVER ASKED")
+    assert follow(api) == ["QUEUED", "STARTING", "STARTED", end]
+    assert clock.slept == [1, 1, 1, 1]
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    "status", ["QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "SUSPENDED", "CANCELING", "NEWFANGLED", ""]
+)
+def test_any_other_status_is_not_the_end(status: str, api: dagster_api.DagsterApi) -> None:
+    statuses(status, status, "SUCCESS")
+    assert follow(api) == [status, "SUCCESS"]
+
+
+@responses.activate
+def test_a_run_that_has_ended_already(api: dagster_api.DagsterApi, clock: Clock) -> None:
+    statuses("FAILURE")
+    assert follow(api) == ["FAILURE"]
+    assert clock.slept == []
+
+
+@responses.activate
+def test_each_change_of_a_step_is_told(api: dagster_api.DagsterApi) -> None:
+    answer(run("STARTED"))
+    answer(run("STARTED", stepStats=[step("a", "IN_PROGRESS")]))
+    answer(run("STARTED", stepStats=[step("a")]))
+    answer(run("STARTED", stepStats=[step("a")]))
+    answer(run("SUCCESS", stepStats=[step("a")]))
+    told = [each.steps[0].status if each.steps else "" for each in runs.follow(api, "r1", timeout=60, interval=1)]
+    assert told == ["", "IN_PROGRESS", "SUCCESS", "SUCCESS"]
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("timeout", "interval", "slept"),
+    [(3, 1, [1, 1, 1]), (2.5, 1, [1, 1, 0.5]), (0.2, 1, [0.2]), (1, 5, [1])],
+)
+def test_the_time_is_up(
+    timeout: float, interval: float, slept: list[float], api: dagster_api.DagsterApi, clock: Clock
+) -> None:
+    statuses("STARTED")
+    with pytest.raises(errors.TimedOut, match=rf"The run r1 is STARTED after {timeout:g} s; it goes on") as caught:
+        follow(api, timeout, interval)
+    assert clock.slept == pytest.approx(slept)
+    assert f"{URL}/runs/r1" in str(caught.value.hint)
+    assert "--timeout" in str(caught.value.hint)
+    assert len(responses.calls) == len(slept) + 1  # a last look when the time is up
+
+
+@responses.activate
+def test_an_end_at_the_last_look_counts(api: dagster_api.DagsterApi) -> None:
+    statuses("STARTED", "STARTED", "SUCCESS")
+    assert follow(api, timeout=2) == ["STARTED", "SUCCESS"]
+
+
+@responses.activate
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_a_run_that_is_deleted_while_it_is_followed(before: int, api: dagster_api.DagsterApi) -> None:
+    """Nobody can say how it would have ended."""
+    for _ in range(before):
+        answer(run("STARTED"))
+    answer()
+    with pytest.raises(errors.OutcomeUnknown, match="does not know the run r1 any more") as caught:
+        follow(api)
+    assert caught.value.hint
+
+
+@responses.activate
+def test_a_look_that_fails_is_made_again(api: dagster_api.DagsterApi) -> None:
+    statuses("STARTED")
+    responses.post(GRAPHQL, body=requests.ConnectionError("reset"))
+    statuses("SUCCESS")
+    assert follow(api) == ["STARTED", "SUCCESS"]
+
+
+@responses.activate
+def test_a_server_that_is_gone_ends_the_following(api: dagster_api.DagsterApi) -> None:
+    statuses("STARTED")
+    responses.post(GRAPHQL, body=requests.ConnectionError("reset"))
+    with pytest.raises(errors.Unreachable):
+        follow(api)
+
+
+# --- why it failed
+
+
+def failure(key: str | None, message: str | None, *causes: str, kind: str = "ExecutionStepFailureEvent") -> Any:
+    error = {"message": message, "causes": [{"message": cause} for cause in causes]} if message is not None else None
+    event = {"__typename": kind, "message": "Execution of step failed.", "error": error}
+    return {**event, "stepKey": key} if kind.startswith("ExecutionStep") else event
+
+
+def page(*events: Any, cursor: str = "1", more: bool = False) -> None:
+    connection = {"__typename": "EventConnection", "cursor": cursor, "hasMore": more, "events": list(events)}
+    responses.post(GRAPHQL, json={"data": {"logsForRun": connection}})
+
+
+OTHER = {"__typename": "LogMessageEvent"}
+
+
+@responses.activate
+def test_the_users_exception_and_its_cause(api: dagster_api.DagsterApi) -> None:
+    page(OTHER, failure("a", "DagsterExecutionStepExecutionError: ...", "ValueError: boom é\n", "KeyError: 'x'\n"))
+    assert runs.failures(api, "r1") == [runs.Failure("a", "ValueError: boom é", ("KeyError: 'x'",))]
+
+
+@responses.activate
+def test_a_failure_of_dagster_itself_has_no_cause(api: dagster_api.DagsterApi) -> None:
+    page(failure("a", "DagsterTypeCheckDidNotPass: x\n"), failure("b", None), failure("c", ""))
+    assert [(each.step, each.error, each.causes) for each in runs.failures(api, "r1")] == [
+        ("a", "DagsterTypeCheckDidNotPass: x", ()),
+        ("b", "Execution of step failed.", ()),
+        ("c", "no reason given", ()),
+    ]
+
+
+@responses.activate
+def test_what_the_run_says_counts_only_without_a_failed_step(api: dagster_api.DagsterApi) -> None:
+    whole = failure(None, "Could not start", kind="RunFailureEvent")
+    page(whole)
+    assert runs.failures(api, "r1") == [runs.Failure(None, "Could not start", ())]
+    responses.reset()
+    page(failure("a", "x"), whole)
+    assert [each.step for each in runs.failures(api, "r1")] == ["a"]
+    responses.reset()
+    page(OTHER)
+    assert runs.failures(api, "r1") == []
+
+
+@responses.activate
+def test_failures_are_gathered_from_all_pages(api: dagster_api.DagsterApi) -> None:
+    page(*[OTHER] * 1000, cursor="1", more=True)
+    page(failure("a", "x"), cursor="2", more=True)
+    page(cursor="3", more=True)
+    page(failure("b", "y"), failure(None, "z", kind="RunFailureEvent"), cursor="4")
+    page(failure("never asked", "x"))
+    assert [each.step for each in runs.failures(api, "r1")] == ["a", "b"]
+    sent = [json.loads(call.request.body or "{}")["variables"] for call in responses.calls]
+    assert sent == [{"id": "r1", "cursor": cursor} for cursor in (None, "1", "2", "3")]
+
+
+@responses.activate(registry=registries.OrderedRegistry)
+@pytest.mark.parametrize("cursor", ["1", None])
+def test_a_page_that_leads_nowhere_is_the_last(cursor: Any, api: dagster_api.DagsterApi) -> None:
+    page(failure("a", "x"), cursor="1", more=True)
+    page(failure("b", "y"), cursor=cursor, more=True)
+    assert [each.step for each in runs.failures(api, "r1")] == ["a", "b"]
+    assert len(responses.calls) == 2
+
+
+@responses.activate
+def test_a_long_message_is_cut(api: dagster_api.DagsterApi) -> None:
+    page(failure("a", "wrapper", "ValueError: " + "x" * 100_000))
+    assert len(runs.failures(api, "r1")[0].error) < 1000
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("member", "kind"),
+    [
+        ({"__typename": "RunNotFoundError", "message": "gone"}, dagster_api.Refused),
+        ({"__typename": "PythonError", "message": "bogus cursor"}, dagster_api.ServerFailed),
+        ({"__typename": "Newfangled"}, dagster_api.Refused),
+        (None, errors.Unreachable),
+        ({"__typename": "EventConnection"}, errors.Unreachable),
+        ({"__typename": "EventConnection", "events": [], "cursor": "1"}, errors.Unreachable),
+        ({"__typename": "EventConnection", "events": [{}], "cursor": "1", "hasMore": False}, errors.Unreachable),
+    ],
+)
+def test_logs_that_are_none(member: Any, kind: type[Exception], api: dagster_api.DagsterApi) -> None:
+    responses.post(GRAPHQL, json={"data": {"logsForRun": member}})
+    with pytest.raises(kind) as caught:
+        runs.failures(api, "r1")
+    assert caught.value.hint  # type: ignore[attr-defined]
+
+
+def test_the_page_of_a_run(api: dagster_api.DagsterApi) -> None:
+    assert runs.url(api, "r1") == f"{URL}/runs/r1"
