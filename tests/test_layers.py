@@ -116,7 +116,7 @@ try:
     main({arguments!r})
 except SystemExit as done:
     assert not done.code, done.code
-print([name for name in {HEAVY + ["json", "logging", "daglab.commands"]!r} if name in sys.modules], file=sys.stderr)
+print([name for name in {[*HEAVY, "json", "logging", "daglab.commands"]!r} if name in sys.modules], file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent, check=False)
     assert (done.returncode, done.stderr.strip()) == (0, "[]"), done.stderr
