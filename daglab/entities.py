@@ -165,22 +165,31 @@ def parse_assets(data: Mapping[str, Any]) -> list[Asset]:
 
 
 def find_assets(
-    api: dagster_api.DagsterApi, keys: Sequence[tuple[str, ...]], *, repository: str | None, location: str | None
+    api: dagster_api.DagsterApi,
+    keys: Sequence[tuple[str, ...]],
+    *,
+    repository: str | None,
+    location: str | None,
+    fields: Iterable[str] = (),
 ) -> list[Asset]:
     """The assets with these keys, in their order; where several locations define one, `location` decides.
 
+    `fields` are what this Dagster's AssetNode can tell, for kinds, tags and owners.
+
     Raises `InvalidInput` with the nearest names for an unknown key, and with the choices for an ambiguous one.
     """
-    found = require_assets(api, keys)
+    found = require_assets(api, keys, fields)
     return [
         _only("asset", "/".join(key), [asset for asset in found if asset.key == key], repository, location)
         for key in keys
     ]
 
 
-def require_assets(api: dagster_api.DagsterApi, keys: Sequence[tuple[str, ...]]) -> list[Asset]:
+def require_assets(
+    api: dagster_api.DagsterApi, keys: Sequence[tuple[str, ...]], fields: Iterable[str] = ()
+) -> list[Asset]:
     """All assets with these keys, at least one for each. Raises `InvalidInput` with the nearest names else."""
-    found = assets(api, keys=keys)
+    found = assets(api, fields, keys=keys)
     for key in keys:
         if not any(asset.key == key for asset in found):
             raise _unknown(api, "asset", "/".join(key), [asset.name for asset in assets(api)])

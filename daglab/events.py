@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import resource
 import sys
 import time
@@ -94,7 +95,7 @@ def _peak_memory() -> int:
 
 def _append(root: Path, line: dict[str, Any]) -> None:
     folder = root / ".daglab"
-    if not folder.is_dir() or files.inside(root, folder / "events") is None:
+    if not os.path.isdir(folder) or files.inside(root, folder / "events") is None:
         return
     try:
         files.append_line(folder / "events" / f"{line['at'][:7]}.jsonl", line)

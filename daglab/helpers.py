@@ -84,16 +84,16 @@ def connect(url: str | None = None, *, directory: Path | None = None) -> Client:
 def find_asset(client: Client, key: str | Sequence[str]) -> entities.Asset:
     """The asset with the key `a/b` or `["a", "b"]`. Raises `DaglabError` with the nearest names."""
     parts = parse.asset_key(key) if isinstance(key, str) else tuple(key)
-    found = entities.find_assets(client.api, [parts], **_place(client))[0]
-    place = (found.location, found.repository)
-    # Once more with what only newer versions know: kinds, tags and owners.
-    again = entities.assets(client.api, client.asset_fields, keys=[parts])
-    return next((asset for asset in again if (asset.location, asset.repository) == place), found)
+    dagster, fields = client.settings.dagster, client.asset_fields
+    repository, location = dagster.repository_name, dagster.repository_location_name
+    return entities.find_assets(client.api, [parts], repository=repository, location=location, fields=fields)[0]
 
 
 def find_job(client: Client, name: str) -> entities.Job:
     """The job of this name. Raises `DaglabError` with the nearest names."""
-    return entities.find_job(client.api, name, **_place(client))
+    dagster = client.settings.dagster
+    repository, location = dagster.repository_name, dagster.repository_location_name
+    return entities.find_job(client.api, name, repository=repository, location=location)
 
 
 def partition_keys(client: Client, target: entities.Asset | entities.Job) -> list[str]:
@@ -149,11 +149,6 @@ def show(thing: entities.Asset | entities.Job | Look | DaglabError) -> Any:
     if isinstance(thing, Look):
         return marimo.Html(_framed(_look(thing)))
     return marimo.Html(_framed(_asset(thing) if isinstance(thing, entities.Asset) else _job(thing)))
-
-
-def _place(client: Client) -> dict[str, str | None]:
-    dagster = client.settings.dagster
-    return {"repository": dagster.repository_name, "location": dagster.repository_location_name}
 
 
 @contextlib.contextmanager

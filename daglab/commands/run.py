@@ -23,14 +23,11 @@ def prepare(
     partition: str | None,
 ) -> tuple[launches.Target, dict[str, str]]:
     """What to launch and the tags of its partition; everything is checked, nothing is launched."""
-    place = {
-        "repository": settings.dagster.repository_name,
-        "location": settings.dagster.repository_location_name,
-    }
+    repository, location = settings.dagster.repository_name, settings.dagster.repository_location_name
     if job:
-        found = entities.find_job(api, job, **place)
+        found = entities.find_job(api, job, repository=repository, location=location)
         return launches.job_target(found), partitions.job_tags(api, found, partition)
-    chosen = entities.find_assets(api, assets, **place)
+    chosen = entities.find_assets(api, assets, repository=repository, location=location)
     return launches.assets_target(chosen), partitions.asset_tags(api, chosen, partition)
 
 

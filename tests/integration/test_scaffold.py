@@ -226,7 +226,9 @@ class Browser:
 
     def __init__(self, driver: str) -> None:
         self.driver = driver
-        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+        # It asks nobody but the page: neither for updates nor for anything of its maker's.
+        arguments += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
         capabilities = {"alwaysMatch": {"goog:chromeOptions": {"args": arguments}}}
         answer = requests.post(f"{driver}/session", json={"capabilities": capabilities}, timeout=120).json()
         self.session = f"{driver}/session/{answer['value']['sessionId']}"
