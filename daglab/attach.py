@@ -63,7 +63,7 @@ class Entry:
 
     label: str
     kind: str
-    value: str | int | float
+    value: str
 
 
 @dataclass(frozen=True)

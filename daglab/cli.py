@@ -31,6 +31,7 @@ COMMANDS = {
     },
 }
 _AGAIN = "Nothing is left running here; the same command can be given again."
+_stopped: list[int] = []  # the signals that came
 NAMES = [name for section in COMMANDS.values() for name in section]
 
 
@@ -106,7 +107,11 @@ class Cli(output.Group):
             return _report(errors.Interrupted("Terminated.", _AGAIN, exit_code=143), as_json)
         except BrokenPipeError:
             raise
+        except OSError as error:
+            return _report(_from_system(error), as_json)
         except Exception as bug:  # whatever it is: the traceback is kept, and a script gets its document
+            if _stopped:  # a signal in the middle of an import becomes an ImportError
+                return _report(errors.Interrupted("Interrupted.", _AGAIN, exit_code=128 + _stopped[0]), as_json)
             return _report_bug(bug, as_json)
 
 
@@ -115,6 +120,16 @@ def _from_click(error: click.ClickException) -> errors.DaglabError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "daglab"
     return errors.WrongUsage(error.format_message(), f"`{path} --help` shows how it is used.")
+
+
+def _from_system(error: OSError) -> errors.DaglabError:
+    """What nobody below has a better word for: no file left to open, a folder that may not be looked into."""
+    name = f": {error.filename}" if error.filename else ""
+    return errors.InvalidInput(
+        f"The operating system refused: {error.strerror or error}{name}.",
+        "Look at permissions, limits (ulimit -a) and room on the disk.",
+        result=getattr(error, "result", None),
+    )
 
 
 def _report(error: errors.DaglabError, as_json: bool) -> int:
@@ -129,9 +144,11 @@ def _report(error: errors.DaglabError, as_json: bool) -> int:
 def _report_bug(bug: Exception, as_json: bool) -> int:
     import traceback
 
-    traceback.print_exc()
+    output.trace(traceback.format_exc())
     error = errors.DaglabError(
-        f"This is a bug in daglab: {type(bug).__name__}.", "Please report it with the traceback on stderr."
+        f"This is a bug in daglab: {type(bug).__name__}.",
+        "Please report it with the traceback on stderr.",
+        result=getattr(bug, "result", None),
     )
     return _report(error, as_json)
 
@@ -165,13 +182,18 @@ def _prepare_streams() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
             reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, _terminate)
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
-        signal.signal(signal.SIGHUP, _terminate)
+    _stopped.clear()
+    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGHUP, signal.SIGINT):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it, and a shell for what runs behind it
+            signal.signal(number, _stop)
 
 
-def _terminate(_number: int, _frame: object) -> None:
-    raise errors.Terminated
+def _stop(number: int, _frame: object) -> None:
+    """The first signal stops what is done; a second one does not stop it from being said and cleared up."""
+    _stopped.append(2 if number == 2 else 15)
+    if len(_stopped) == 1:
+        raise KeyboardInterrupt if number == 2 else errors.Terminated
 
 
 def _help_and_version() -> list[click.Parameter]:

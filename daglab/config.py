@@ -61,11 +61,22 @@ class Config(config_keys.Values):
         Without either, and for a notebook that lies elsewhere, the one that runs daglab: a project must not get
         to run the user's own notebooks, and see what is in their environment.
         """
-        if files.inside(self.root, notebook) is None and self.layers.get("dagster.python") in ("default", "project"):
+        if not self._owns(notebook) and self.layers.get("dagster.python") in ("default", "project"):
             return sys.executable
         own = self.root / ".venv" / "bin" / "python"
         named = self.dagster.python or (str(own) if own.exists() else sys.executable)
         return str(self.root / named) if os.sep in named and self.layers["dagster.python"] == "project" else named
+
+    def flags_for(self, notebook: Path) -> list[str]:
+        """Python's flags for a notebook: for one that lies elsewhere, no module comes from the directory we are in.
+
+        Python 3.10 has no flag for that.
+        """
+        safe = self.python_for(notebook) == sys.executable and sys.version_info >= (3, 11)
+        return ["-P"] if safe and not self._owns(notebook) else []
+
+    def _owns(self, notebook: Path) -> bool:
+        return files.inside(self.root, notebook) is not None
 
     @property
     def token_variables(self) -> list[str]:

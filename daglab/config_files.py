@@ -12,6 +12,7 @@ from daglab import errors, files, parse
 
 # Beside those that start with DAGLAB_, the only variables that a project's file may name.
 PROJECT_VARIABLES = ("DAGSTER_GRAPHQL_TOKEN", "DAGSTER_CLOUD_API_TOKEN")
+LARGEST = 1_000_000
 _SECRETS = ("token", "password", "secret", "api_key", "apikey")
 
 
@@ -38,6 +39,8 @@ def read(path: Path | None) -> list[Entry]:
     if path is None:
         return []
     _refuse_foreign(path)
+    if path.stat().st_size > LARGEST:
+        raise errors.InvalidInput(f"The config file {path} is larger than {LARGEST} bytes.", "Is it the right file?")
     text = files.read_text(path, "config file")
     entries = [Entry(s.path, s.value, f"{path}:{s.line}") for s in parse.yaml_scalars(text, str(path))]
     for entry in entries:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
@@ -168,7 +169,7 @@ def checked(key: Key, value: Any, place: str) -> Any:
         value = float(value)
     if type(value) is not key.type:
         raise errors.InvalidInput(f"{place}: {key.name} is {_named(value)}, not {KINDS[key.type]}.", _instead(key))
-    control = isinstance(value, str) and any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value)
+    control = isinstance(value, str) and any(unicodedata.category(c) in ("Cc", "Cs") for c in value)
     problem = "it holds a control character" if control else key.check(value) if key.check else None
     if problem:
         raise errors.InvalidInput(f"{place}: {key.name} is not valid: {problem}.", _instead(key))

@@ -14,6 +14,7 @@ from typing import Any
 from daglab import config, errors, parse, web
 
 LONGEST_MESSAGE = 600
+LATEST = 253_402_300_800  # seconds: the end of the year 9999, the last that a date can have
 _SURELY_NOT_DONE = (400, 404, 405, 407, 411, 413, 414, 415, 422, 429, 431)  # refused before anything was carried out
 
 
@@ -85,6 +86,27 @@ def reading(member: str) -> Iterator[None]:
             f"Dagster answered {member} in a form that daglab does not know ({type(error).__name__}: {error}).",
             "Is this Dagster from 1.5 on? A proxy may have changed the answer: try again with -v.",
         ) from error
+
+
+def text(value: object) -> str:
+    """A value that has to be text. Raises `TypeError`, for `reading` around it."""
+    if not isinstance(value, str):
+        raise TypeError(f"text was expected, not {type(value).__name__}")
+    return value
+
+
+def text_or_none(value: object) -> str | None:
+    """A value that has to be text or null. Raises `TypeError`, for `reading` around it."""
+    return None if value is None else text(value)
+
+
+def seconds_or_none(value: object) -> float | None:
+    """A time in seconds since 1970, or null. Raises `TypeError`, for `reading` around it, for what is no such time."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < LATEST:
+        raise TypeError("a time was expected")
+    return float(value)
 
 
 class ServerFailed(errors.Unreachable):

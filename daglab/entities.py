@@ -43,7 +43,7 @@ query Workspace {
 
 _ASSET_FIELDS = """
     assetKey { path } groupName description computeKind %s
-    isExecutable isPartitioned opNames jobNames
+    isExecutable isPartitioned jobNames
     partitionDefinition { name type description dimensionTypes { name } }
     dependencyKeys { path }
     repository { name location { name } }
@@ -90,7 +90,6 @@ class Asset:
     executable: bool
     partitions: str | None
     dimensions: tuple[str, ...]
-    op: str | None
     jobs: tuple[str, ...]
     dependencies: tuple[str, ...]
     repository: str
@@ -245,10 +244,11 @@ def _only(kind: str, name: str, matches: list[Any], repository: str | None, loca
 
 def _location(entry: Mapping[str, Any]) -> Location:
     """`loadStatus` says LOADED for a location that failed, too; what it holds tells."""
+    name = dagster_api.text(entry["name"])
     content = entry.get("locationOrLoadError") or {"__typename": None}
     if content["__typename"] == "RepositoryLocation":
-        return Location(entry["name"], tuple(repository["name"] for repository in content["repositories"]), None)
-    return Location(entry["name"], (), root_cause(content) or "still loading")
+        return Location(name, tuple(dagster_api.text(found["name"]) for found in content["repositories"]), None)
+    return Location(name, (), root_cause(content) or "still loading")
 
 
 def root_cause(error: Mapping[str, Any]) -> str:
@@ -266,35 +266,40 @@ def _jobs(entry: Mapping[str, Any]) -> list[Job]:
         for job in repository["jobs"]:
             found.append(
                 Job(
-                    job["name"],
+                    dagster_api.text(job["name"]),
                     repository["name"],
                     entry["name"],
-                    job.get("description"),
-                    {tag["key"]: tag["value"] for tag in job.get("tags") or []},
+                    dagster_api.text_or_none(job.get("description")),
+                    _tags(job),
                     bool(job.get("isAssetJob")),
-                    sets.get(job["name"]),
+                    dagster_api.text_or_none(sets.get(job["name"])),
                 )
             )
     return found
 
 
+def _tags(node: Mapping[str, Any]) -> dict[str, str]:
+    return {dagster_api.text(tag["key"]): dagster_api.text(tag["value"]) for tag in node.get("tags") or []}
+
+
+def _texts(values: Iterable[object] | None) -> tuple[str, ...]:
+    return tuple(dagster_api.text(value) for value in values or ())
+
+
 def _asset(node: Mapping[str, Any]) -> Asset:
     definition = node.get("partitionDefinition") or {}
-    tags = {tag["key"]: tag["value"] for tag in node.get("tags") or []}
-    kinds = node.get("kinds") or [kind for kind in (node.get("computeKind"),) if kind]
     return Asset(
-        key=tuple(node["assetKey"]["path"]),
-        group=node.get("groupName"),
-        description=node.get("description"),
-        kinds=tuple(kinds),
-        tags={key: value for key, value in tags.items() if not key.startswith("dagster/kind/")},
+        key=_texts(node["assetKey"]["path"]),
+        group=dagster_api.text_or_none(node.get("groupName")),
+        description=dagster_api.text_or_none(node.get("description")),
+        kinds=_texts(node.get("kinds") or [kind for kind in (node.get("computeKind"),) if kind]),
+        tags={key: value for key, value in _tags(node).items() if not key.startswith("dagster/kind/")},
         owners=tuple(owner.get("email") or f"team:{owner.get('team')}" for owner in node.get("owners") or []),
         executable=bool(node.get("isExecutable")),
-        partitions=definition.get("type"),
-        dimensions=tuple(dimension["name"] for dimension in definition.get("dimensionTypes") or []),
-        op=next(iter(node.get("opNames") or []), None),
-        jobs=tuple(node.get("jobNames") or []),
-        dependencies=tuple("/".join(key["path"]) for key in node.get("dependencyKeys") or []),
-        repository=node["repository"]["name"],
-        location=node["repository"]["location"]["name"],
+        partitions=dagster_api.text_or_none(definition.get("type")),
+        dimensions=tuple(dagster_api.text(each["name"]) for each in definition.get("dimensionTypes") or []),
+        jobs=_texts(node.get("jobNames")),
+        dependencies=tuple("/".join(_texts(key["path"])) for key in node.get("dependencyKeys") or []),
+        repository=dagster_api.text(node["repository"]["name"]),
+        location=dagster_api.text(node["repository"]["location"]["name"]),
     )

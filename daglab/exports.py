@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 RECORD = Path(".daglab", "exports.jsonl")
 NOTEBOOK_SUFFIXES = (".py", ".md", ".qmd")  # the ones that marimo takes
 TAIL_LINES = 6
+TEMPORARY = ".daglab-"
 NO_MARIMO = re.compile(r": No module named marimo(\.__main__\b.*)?$")
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
@@ -58,10 +59,12 @@ def export_html(
     arguments: Sequence[str] = (),
     timeout: float | None,
     env: Mapping[str, str] | None = None,
+    flags: Sequence[str] = (),
 ) -> Export:
     """Run a notebook with the marimo of `python`, and put the HTML at `output`, missing folders included.
 
-    `arguments` are for the notebook (`mo.cli_args()`), `timeout` is in seconds, `env` None this process's.
+    `arguments` are for the notebook (`mo.cli_args()`), `timeout` is in seconds, `env` None this process's, `flags`
+    are for `python`.
     The HTML of a notebook with failed cells is kept too. Whatever else goes wrong, an older `output` stays
     as it was. Dependencies that the notebook names in a PEP 723 header are not installed.
 
@@ -75,7 +78,7 @@ def export_html(
     check_notebook(notebook)
     _check_output(output, notebook)
     with _temporary(output) as page:
-        finished = processes.run(_command(python, notebook, page, arguments), timeout=timeout, env=env)
+        finished = processes.run(_command([python, *flags], notebook, page, arguments), timeout=timeout, env=env)
         if finished.timed_out:
             raise _timed_out(notebook, timeout)
         content = page.read_bytes() if page.exists() else b""
@@ -118,13 +121,21 @@ def document(export: Export) -> dict[str, Any]:
 
 
 def default_output(settings: config.Config, notebook: Path) -> Path:
-    """Where an export goes that nobody named a place for: below exports/, as the notebook lies in the project.
+    """Where an export goes that nobody named a place for; no two notebooks get the same.
 
-    Raises InvalidInput where that leads out of the project, through a symbolic link.
+    Below exports/, as the notebook lies in the notebooks folder; from elsewhere in the project below
+    exports/project/, and from outside below exports/elsewhere/. Raises InvalidInput where that leads out of the
+    project, through a symbolic link.
     """
-    folders = (settings.root / settings.notebooks_dir, settings.root)
-    places = [place for folder in folders if (place := files.inside(folder, notebook))]
-    output = settings.root / "exports" / (places[0] if places else Path(notebook.name)).with_suffix(".html")
+    if place := files.inside(settings.root / settings.notebooks_dir, notebook):
+        place = Path(place)
+    elif place := files.inside(settings.root, notebook):
+        place = Path("project", place)
+    else:
+        mark = hashlib.sha256(os.fsencode(notebook.absolute())).hexdigest()[:8]
+        place = Path("elsewhere", f"{notebook.stem}-{mark}{notebook.suffix}")
+    name = place.stem if place.suffix == ".py" else place.name
+    output = settings.root / "exports" / place.with_name(f"{name}.html")
     if files.inside(settings.root, output) is None:
         raise errors.InvalidInput(f"{output} leads out of the project.", "Name the place with --output FILE.")
     return output
@@ -185,7 +196,7 @@ def _check_output(output: Path, notebook: Path) -> None:
         raise errors.InvalidInput(f"The export would overwrite the notebook {notebook}.", hint)
     if os.path.isdir(output):
         raise errors.InvalidInput(f"{output} is a folder.", hint)
-    if there and not os.path.isfile(output):
+    if (there and not os.path.isfile(output)) or output.parts[1] in ("dev", "proc"):
         raise errors.InvalidInput(f"{output} is not an ordinary file.", hint)
 
 
@@ -193,9 +204,10 @@ def _check_output(output: Path, notebook: Path) -> None:
 def _temporary(output: Path) -> Iterator[Path]:
     """An empty file beside the output; it shows that the folder can be written before a notebook runs for hours."""
     target = _target(output)
-    page = target.with_name(f".daglab-{secrets.token_hex(8)}.html")
+    page = target.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}.html")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _clear_up(target.parent)
         with contextlib.suppress(FileNotFoundError):
             target.stat()  # a name that is too long would show up at the end only
         page.touch(exist_ok=False)
@@ -210,14 +222,26 @@ def _temporary(output: Path) -> Iterator[Path]:
         page.unlink(missing_ok=True)
 
 
+def _clear_up(folder: Path) -> None:
+    """Remove what exports that were killed have left here: their names hold the id of a process that is gone."""
+    for left in folder.glob(f"{TEMPORARY}*.html"):
+        pid = left.name.removeprefix(TEMPORARY).partition("-")[0]
+        try:
+            os.kill(int(pid), 0)
+        except (ProcessLookupError, OverflowError):
+            left.unlink(missing_ok=True)
+        except (ValueError, PermissionError):
+            continue  # not ours, or somebody's who is still at it
+
+
 def _target(output: Path) -> Path:
     """Where a path leads: a symbolic link stays, its target is replaced."""
     return Path(os.path.realpath(output))
 
 
-def _command(python: str, notebook: Path, page: Path, arguments: Sequence[str]) -> list[str]:
+def _command(python: Sequence[str], notebook: Path, page: Path, arguments: Sequence[str]) -> list[str]:
     """Absolute paths, for a name may start with a dash; without `--no-sandbox` a PEP 723 header may prompt."""
-    marimo = [python, "-m", "marimo", "export", "html"]
+    marimo = [*python, "-m", "marimo", "export", "html"]
     return [*marimo, str(notebook), "-o", str(page), "-f", "--no-sandbox", "--", *arguments]
 
 

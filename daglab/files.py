@@ -7,11 +7,14 @@ import fcntl
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from daglab import errors
+from daglab import errors, redaction
+
+LONGEST_LOCK = 5.0  # seconds
 
 
 def write_atomic(path: Path, content: str | bytes, *, mode: int | None = None) -> None:
@@ -67,13 +70,13 @@ def append_line(path: Path, record: Mapping[str, Any], *, mode: int = 0o644) -> 
 
     The file is made with `mode` when it is missing. Raises `OSError`: the caller knows what it means.
     """
-    text = json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=str)
+    text = redaction.clean(json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=str))
     line = text.encode("utf-8", "replace") + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not through a symbolic link: one in somebody else's project may lead to a file of the user's.
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor)
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             line = b"\n" + line
@@ -120,6 +123,18 @@ def inside(root: Path, path: Path) -> Path | None:
         return Path(os.path.realpath(path)).relative_to(os.path.realpath(root))
     except ValueError:
         return None
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock; who holds it longer than a line takes does not hold up a command for ever."""
+    deadline = time.monotonic() + LONGEST_LOCK
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _write_whole(descriptor: int, line: bytes, size: int) -> None:

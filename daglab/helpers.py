@@ -209,7 +209,7 @@ def _job(job: entities.Job) -> str:
 def _look(look: Look) -> str:
     run = look.run
     link = f'<a href="{html.escape(look.url)}" target="_blank">{html.escape(run.id)}</a>'
-    rows = [(step.key, step.status.lower(), _seconds(step.started, step.ended)) for step in run.steps]
+    rows = [(step.key, (step.status or "").lower(), _seconds(step.started, step.ended)) for step in run.steps]
     failures = "".join(
         f"<li><strong>{html.escape(failure.step or 'run')}</strong>: {html.escape(failure.error)}"
         + "".join(f"<br>caused by {html.escape(cause)}" for cause in failure.causes)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from daglab import errors
+from daglab import errors, redaction
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -21,6 +21,21 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 url_option = click.option(
     "--url", metavar="URL", help="Address of Dagster's webserver.  [default: dagster.url, else host and port]"
 )
+
+
+class Seconds(click.FloatRange):
+    """A span of time: more than nothing, and no more than a socket can wait."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=2_000_000, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click does, without NaN, which lies in every range."""
+        seconds = super().convert(value, param, ctx)
+        if seconds != seconds:
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
+
 
 # Terminals act on these, and a server's text must not: C0 but tab and newline, DEL, C1, marks that turn text around.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -38,15 +53,15 @@ class Group(click.Group):
 
 
 def plain(text: str) -> str:
-    """`text` with what a terminal would act on made visible."""
-    return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
+    """`text` with what a terminal would act on made visible, and without tokens."""
+    return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode(), redaction.clean(text))
 
 
 def document(result: Mapping[str, Any]) -> None:
     """Print the one JSON document of a command."""
     import json
 
-    text = json.dumps(result, ensure_ascii=False, indent=2, default=str)
+    text = redaction.clean(json.dumps(result, ensure_ascii=False, indent=2, default=str))
     text = _CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
     _print(text.encode("utf-8", "backslashreplace"))
 
@@ -73,6 +88,11 @@ def error(message: str, hint: str | None) -> None:
     _say(f"{_style('Error:', 'red')} {plain(message)}")
     if hint:
         _say(f"{_style('Hint:', 'cyan')} {plain(hint)}")
+
+
+def trace(text: str) -> None:
+    """Show the traceback of a bug on stderr."""
+    _say(plain(text))
 
 
 def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> None:

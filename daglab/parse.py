@@ -19,7 +19,7 @@ MAX_DEPTH = 20
 MAX_VALUES = 1000
 
 # A host's name, or an address in brackets. Libraries disagree on where a host with other characters ends.
-_NETLOC = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]+)?")
+_NETLOC = re.compile(r"([\w-]{1,63}(\.[\w-]{1,63})*\.?|\[[0-9a-fA-F:.]+\])(:[0-9]+)?")
 # What PyYAML's constructors let through for text that their patterns take and they can't read: 0x_, !!bool maybe.
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 _UNREADABLE_TEXT = "the value is not what it looks like; put text in quotes"

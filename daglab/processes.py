@@ -127,7 +127,7 @@ def start(kept: Keeper, service: Service) -> int:
 def ended(kept: Keeper) -> dict[str, int]:
     """The return codes of the services that have ended, by name, without waiting.
 
-    Raises DaglabError when somebody has killed the keeper, for then nobody can tell.
+    Raises OutcomeUnknown when somebody has killed the keeper, for then nobody can tell.
     """
     while not kept.status.closed and _receive(kept, 0):
         pass
@@ -225,7 +225,7 @@ def _send(kept: Keeper, order: Mapping[str, Any]) -> None:
         kept.control.write(json.dumps(order).encode() + b"\n")
         kept.control.flush()
     except BrokenPipeError:
-        raise _keeper_gone() from None
+        raise _keeper_gone(kept) from None
 
 
 def _receive(kept: Keeper, timeout: float | None) -> bool:
@@ -236,7 +236,7 @@ def _receive(kept: Keeper, timeout: float | None) -> bool:
         return False
     data = os.read(kept.status.fileno(), 1 << 16)
     if not data:
-        raise _keeper_gone()
+        raise _keeper_gone(kept)
     *lines, torn = (kept.torn + data).split(b"\n")
     kept.torn[:] = torn
     kept.reports.extend(json.loads(line) for line in lines)
@@ -264,10 +264,16 @@ def _close(kept: Keeper) -> bool:
     return returncode == 0
 
 
-def _keeper_gone() -> errors.DaglabError:
-    return errors.DaglabError(
+def _keeper_gone(kept: Keeper) -> errors.DaglabError:
+    """Somebody has killed the keeper: end what is known to run, which is less than it would have found."""
+    gone = {report["name"] for report in kept.reports if report["event"] == "ended"}
+    for report in kept.reports:
+        if report["event"] == "started" and report["name"] not in gone:
+            with contextlib.suppress(OSError):
+                os.killpg(report["pid"], signal.SIGKILL)
+    return errors.OutcomeUnknown(
         "The process that looks after the child processes was killed.",
-        "Children may be left: look with `ps -ef`, and end those you know.",
+        "Children that left their process group may still run: look with `ps -ef`, and end those you know.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class Step:
     """A step of a run; times are seconds since 1970, None where it has not come to that."""
 
     key: str
-    status: str
+    status: str | None
     started: float | None
     ended: float | None
 
@@ -112,9 +113,17 @@ def follow(api: dagster_api.DagsterApi, run_id: str, *, timeout: float, interval
     it is not there (any more).
     """
     deadline = time.monotonic() + timeout
+    impatient = dataclasses.replace(api, session=dataclasses.replace(api.session, deadline=deadline))
     last = None
     while True:
-        run = parse_status(dagster_api.query(api, STATUS_QUERY, {"ids": [run_id]})).get(run_id)
+        try:
+            run = parse_status(dagster_api.query(impatient, STATUS_QUERY, {"ids": [run_id]})).get(run_id)
+        except errors.Unreachable as error:
+            if time.monotonic() < deadline:
+                raise
+            raise errors.TimedOut(
+                f"The run {run_id} could not be asked about for {timeout:g} s: {error.message}", error.hint
+            ) from error
         if run is None:
             raise errors.OutcomeUnknown(
                 f"Dagster does not know the run {run_id} any more.",
@@ -167,11 +176,18 @@ def timestamp(seconds: float | None) -> str | None:
 
 
 def _run(result: Mapping[str, Any]) -> Run:
+    text, seconds = dagster_api.text, dagster_api.seconds_or_none
     steps = tuple(
-        Step(step["stepKey"], step["status"], step["startTime"], step["endTime"])
+        Step(
+            text(step["stepKey"]),
+            dagster_api.text_or_none(step["status"]),
+            seconds(step["startTime"]),
+            seconds(step["endTime"]),
+        )
         for step in result.get("stepStats") or []
     )
-    return Run(result["runId"], result["status"], result["startTime"], result["endTime"], steps)
+    times = seconds(result["startTime"]), seconds(result["endTime"])
+    return Run(text(result["runId"]), text(result["status"]), *times, steps)
 
 
 def _failure(event: Mapping[str, Any]) -> Failure:

@@ -8,6 +8,7 @@ not followed, so that no header reaches another origin.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 import shlex
@@ -23,12 +24,14 @@ from typing import Any
 import requests
 import urllib3
 
-from daglab import __version__, config, config_keys, errors, parse, processes
+from daglab import __version__, config, config_keys, errors, parse, processes, redaction
 
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 5.0
+SHORTEST_WAIT = 0.5
 LONGEST_PAUSE = 30.0
+LARGEST_ANSWER = 1 << 29  # bytes; 5,000 assets with all that is asked of them are 3 MB
 AGAIN = (429, 502, 503, 504)
 # What requests refuses to send at all; JSON that can't be written is one, too.
 _NEVER_SENT = (
@@ -56,6 +59,7 @@ class Session:
     retries: int
     traffic: Traffic = field(default_factory=Traffic)
     withheld: str | None = None
+    deadline: float | None = None  # by time.monotonic(): nothing is waited for beyond it
 
 
 class AnswerLost(errors.OutcomeUnknown):
@@ -103,7 +107,7 @@ def read_token(auth: config_keys.Auth, origin: str) -> str:
         token, source = os.environ.get(auth.token_env, ""), "variable"
         hint = "Set that variable: export NAME=..., its name alone belongs into the config."
     elif auth.token_file:
-        token, source = _file_token(Path(auth.token_file).expanduser(), origin), "file"
+        token, source = _file_token(Path(os.path.expanduser(auth.token_file)), origin), "file"
         hint = "Write the token into it, readable for you alone."
     else:
         token, source = _command_token(auth.token_command or "", origin), "command"
@@ -115,6 +119,7 @@ def read_token(auth: config_keys.Auth, origin: str) -> str:
         raise errors.NotSetUp(
             f"The {source} that {origin} names holds no token, but line breaks or special characters.", hint
         )
+    redaction.hide(token)
     return token
 
 
@@ -139,15 +144,20 @@ def send(
         try:
             response = _send_once(session, method, url, json=json, headers=headers)
         except requests.RequestException as error:
-            if attempt >= session.retries or not _may_resend(error, mutation):
+            if attempt >= session.retries or not _may_resend(error, mutation) or _left(session) <= 0:
                 raise _explained(error, url, mutation) from error
             pause = _pause(attempt)
-        except OSError as error:  # the only one that requests does not wrap
+        except ValueError as error:  # requests looks at a redirect's address even when it does not follow
+            lost = AnswerLost if mutation else errors.Unreachable
+            raise lost(f"{parse.display_url(url)} answered with headers that can't be read.", "See its log.") from error
+        except OSError as error:  # the only other one that requests does not wrap
             raise errors.NotSetUp(f"{error}.", "Correct REQUESTS_CA_BUNDLE, or unset it.") from error
         else:
-            if mutation or response.status_code not in AGAIN or attempt >= session.retries:
+            done = mutation or response.status_code not in AGAIN
+            if done or attempt >= session.retries or _left(session) <= 0:
                 return _refuse_unauthorised(_refuse_redirect(response, url), session)
             pause = _pause(attempt, response.headers.get("Retry-After"))
+        pause = min(pause, max(_left(session), 0))
         log.debug("again in %.1f s", pause)
         time.sleep(pause)
         attempt += 1
@@ -157,15 +167,18 @@ def _send_once(
     session: Session, method: str, url: str, *, json: Any, headers: Mapping[str, str] | None
 ) -> requests.Response:
     started = time.monotonic()
+    limit = min(session.timeout, max(_left(session), SHORTEST_WAIT))
     try:
         response = session.http.request(
             method,
             url,
             json=json,
             headers=headers,
-            timeout=(min(CONNECT_TIMEOUT, session.timeout), session.timeout),
+            timeout=(min(CONNECT_TIMEOUT, limit), limit),
             allow_redirects=False,
+            stream=True,
         )
+        response._content = _body(response)
     except requests.RequestException as error:
         session.traffic.errors += 1
         log.info("%s %s failed: %s", method, parse.display_url(url), type(error).__name__)
@@ -174,6 +187,22 @@ def _send_once(
     session.traffic.milliseconds.append(spent)
     log.info("%s %s %s %s ms", method, parse.display_url(url), response.status_code, spent)
     return response
+
+
+def _left(session: Session) -> float:
+    """Seconds until the session's deadline; less than nothing after it."""
+    return math.inf if session.deadline is None else session.deadline - time.monotonic()
+
+
+def _body(response: requests.Response) -> bytes:
+    """The whole answer, which must have an end: no server may fill this machine's memory."""
+    body = bytearray()
+    for piece in response.iter_content(1 << 20):
+        body += piece
+        if len(body) > LARGEST_ANSWER:
+            response.close()
+            raise requests.exceptions.ContentDecodingError("the answer is too large")
+    return bytes(body)
 
 
 def _never_connected(error: BaseException) -> bool:

@@ -17,8 +17,8 @@ def observation(
 ) -> attach.Observation:
     """What is put on the asset's page; where the link has the label of another entry, the link stays."""
     entries = [
-        attach.Entry("notebook", "path", str(export.notebook)),
-        attach.Entry("html", "path", str(export.output)),
+        attach.Entry("notebook", "path", _shown(export.notebook)),
+        attach.Entry("html", "path", _shown(export.output)),
         attach.Entry("html_sha256", "text", export.sha256),
         attach.Entry("exported_at", "text", export.exported_at.isoformat()),
         attach.Entry(attach.ID_LABEL, "text", export.id),
@@ -29,6 +29,11 @@ def observation(
     if link:
         entries = [attach.Entry(label, "url", link), *(entry for entry in entries if entry.label != label)]
     return attach.Observation(key, export.id, link, tuple(entries))
+
+
+def _shown(path: Path) -> str:
+    """A path as text that Dagster can store and show: it can't where a name is no UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def refuse_failed(export: exports.Export) -> None:
@@ -117,7 +122,7 @@ def show(result: Mapping[str, Any], page: str | None) -> None:
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=output.Seconds(),
     metavar="SECONDS",
     help="How long the notebook may run at most.  [default: export.timeout, 3600]",
 )
@@ -158,10 +163,13 @@ def command(
             attach.check(api, key)  # before the notebook runs, which may take long
         output.note(f"Running {notebook}")
         python = settings.python_for(notebook)
+        flags = settings.flags_for(notebook)
         # The notebook asks the deployment that the export is for.
         env = {**os.environ, "DAGLAB_DAGSTER__URL": url} if url else None
         limit = timeout or settings.export.timeout
-        done = exports.export_html(notebook, html, python=python, arguments=arguments, timeout=limit, env=env)
+        done = exports.export_html(
+            notebook, html, python=python, arguments=arguments, timeout=limit, env=env, flags=flags
+        )
         event.bytes = done.bytes
         output.note(f"Wrote {done.output}")
         result = publish(settings, api, done, key, via, python)

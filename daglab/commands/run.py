@@ -42,9 +42,14 @@ def read_config(source: str | None) -> dict[str, Any]:
 
 def _standard_input() -> str:
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
+        content: bytes | None = sys.stdin.buffer.read()
+        if content is not None:  # as it is for a pipe that is empty and must not block
+            return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise errors.InvalidInput("The run config on standard input is not UTF-8 text.", "Send UTF-8.") from None
+    except OSError:
+        pass
+    raise errors.InvalidInput("Standard input can't be read.", "Send the run config through a pipe, or name a file.")
 
 
 def wait(api: dagster_api.DagsterApi, settings: config.Config, result: dict[str, Any], timeout: float) -> None:
@@ -90,6 +95,9 @@ def _keeping(api: dagster_api.DagsterApi, result: dict[str, Any]) -> Iterator[No
         yield
     except errors.DaglabError as error:
         error.result = result if result["runs"] else error.result
+        raise
+    except Exception as bug:
+        bug.result = result  # type: ignore[attr-defined]  # the run is told even then
         raise
     except (KeyboardInterrupt, errors.Terminated) as stop:
         code = 143 if isinstance(stop, errors.Terminated) else 130
@@ -166,7 +174,7 @@ def _one_target(job: str | None, selection: str | None) -> list[tuple[str, ...]]
 @click.option("--wait/--no-wait", "waits", default=True, show_default=True, help="Wait for the end of the run.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=output.Seconds(),
     metavar="SECONDS",
     help="How long to wait at most.  [default: performance.max_wait_time]",
 )

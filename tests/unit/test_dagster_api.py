@@ -355,7 +355,7 @@ def _recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]
     api = dagster_api.DagsterApi(URL, web.Session(requests.Session(), 1, 0))
     job = entities.Job("j", "__repository__", "main", None, {}, False, "j_partition_set")
     key = ("a", "b")
-    one = entities.Asset(key, *([None] * 2), (), {}, (), True, "STATIC", (), None, (), (), "__repository__", "main")
+    one = entities.Asset(key, *([None] * 2), (), {}, (), True, "STATIC", (), (), (), "__repository__", "main")
     bodies: list[Any] = [{}, {"ops": {"one": {"config": {"n": 1, "f": 0.5, "l": [None, "é"]}}}}]
     calls: list[Callable[[], Any]] = [
         lambda: dagster_api.version(api),

@@ -178,7 +178,6 @@ def test_an_asset(api: dagster_api.DagsterApi) -> None:
         executable=True,
         partitions="MULTIPARTITIONED",
         dimensions=("day", "region"),
-        op="src__orders",
         jobs=("__ASSET_JOB", "mart_job"),
         dependencies=("a/b",),
         repository="__repository__",
@@ -189,10 +188,10 @@ def test_an_asset(api: dagster_api.DagsterApi) -> None:
 
 @responses.activate
 def test_an_asset_of_an_older_dagster(api: dagster_api.DagsterApi) -> None:
-    answer(nodes(node("a", computeKind="sql"), node("b", opNames=None, jobNames=None, dependencyKeys=None)))
+    answer(nodes(node("a", computeKind="sql"), node("b", jobNames=None, dependencyKeys=None)))
     first, second = entities.assets(api)
     assert (first.kinds, first.tags, first.owners, first.partitions) == (("sql",), {}, (), None)
-    assert (second.kinds, second.op, second.jobs, second.dependencies) == ((), None, (), ())
+    assert (second.kinds, second.jobs, second.dependencies) == ((), (), ())
 
 
 @responses.activate

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import stat
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -366,9 +367,9 @@ def test_a_record_does_not_follow_a_link_out_of_the_project(tmp_path: Path, capl
     [
         ("dagster/notebooks/asset_orders.py", "exports/asset_orders.html"),
         ("dagster/notebooks/deep/asset_orders.py", "exports/deep/asset_orders.html"),
-        ("a/report.py", "exports/a/report.html"),
-        ("b/report.py", "exports/b/report.html"),
-        ("../report.py", "exports/report.html"),
+        ("a/report.py", "exports/project/a/report.html"),
+        ("report.py", "exports/project/report.html"),
+        ("dagster/notebooks/report.md", "exports/report.md.html"),
     ],
 )
 def test_the_place_of_an_export_follows_the_notebooks(tmp_path: Path, notebook: str, place: str) -> None:
@@ -379,7 +380,32 @@ def test_the_place_of_an_export_follows_the_notebooks(tmp_path: Path, notebook: 
 def test_the_place_of_an_export_stays_in_the_project(tmp_path: Path) -> None:
     settings = config.Config(file=tmp_path / "project" / "daglab.yaml")
     settings.root.mkdir()
-    (settings.root / "exports").symlink_to(tmp_path)
+    (settings.root / "exports").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(errors.InvalidInput, match="out of the project") as caught:
         exports.default_output(settings, settings.root / "a.py")
     assert "--output" in (caught.value.hint or "")
+
+
+def test_notebooks_from_outside_have_places_of_their_own(tmp_path: Path) -> None:
+    settings = config.Config(file=tmp_path / "project" / "daglab.yaml")
+    first, second = (exports.default_output(settings, tmp_path / name / "report.py") for name in ("a", "b"))
+    assert first != second
+    assert first.parent == second.parent == settings.root / "exports" / "elsewhere"
+
+
+def test_what_a_killed_export_has_left_is_cleared_up(tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    left = tmp_path / f".daglab-{gone.pid}-0a1b.html"
+    others = [tmp_path / f".daglab-{os.getpid()}-0a1b.html", tmp_path / ".daglab-mine.html"]
+    for path in (left, *others):
+        path.touch()
+    exports._clear_up(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(others)
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "/dev/stdout", "/proc/self/fd/1"])
+def test_a_device_is_no_place_for_an_export(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a.py").touch()
+    with pytest.raises(errors.InvalidInput, match="not an ordinary file"):
+        exports.export_html(tmp_path / "a.py", Path(name), python="python", timeout=60)

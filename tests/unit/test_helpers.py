@@ -27,7 +27,6 @@ ASSET = entities.Asset(
     executable=True,
     partitions=None,
     dimensions=(),
-    op="a__b",
     jobs=("__ASSET_JOB",),
     dependencies=(),
     repository="__repository__",

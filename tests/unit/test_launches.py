@@ -74,7 +74,7 @@ def on(operation: str, answer: Any = None, **raw: Any) -> responses.BaseResponse
 
 def asset(*key: str, location: str = "main", executable: bool = True, jobs: Any = ("__ASSET_JOB", "mart")) -> Any:
     return entities.Asset(
-        key, None, None, (), {}, (), executable, None, (), None, tuple(jobs), (), "__repository__", location
+        key, None, None, (), {}, (), executable, None, (), tuple(jobs), (), "__repository__", location
     )
 
 

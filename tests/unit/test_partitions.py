@@ -29,7 +29,7 @@ def answer(data: Any) -> None:
 
 def asset(*key: str, kind: str | None = "STATIC", location: str = "main", dimensions: tuple[str, ...] = ()) -> Any:
     return entities.Asset(
-        key, None, None, (), {}, (), True, kind, dimensions, None, ("__ASSET_JOB",), (), "__repository__", location
+        key, None, None, (), {}, (), True, kind, dimensions, ("__ASSET_JOB",), (), "__repository__", location
     )
 
 

@@ -1,0 +1,39 @@
+"""Tokens that others repeat."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daglab import files, output, redaction
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    yield
+    redaction._secrets.clear()
+
+
+def test_a_hidden_token_is_left_out_everywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    redaction.hide("s3cr3t-token")
+    redaction.hide("s3cr3t")
+    text = "Bearer s3cr3t-token, s3cr3t"
+    assert redaction.clean(text) == "Bearer ***, ***"
+    output.data(text)
+    output.note(text)
+    output.error(text, text)
+    output.trace(text)
+    output.document({"message": text})
+    files.append_line(tmp_path / "x.jsonl", {"message": text})
+    said = capsys.readouterr()
+    assert "s3cr3t" not in said.out + said.err + (tmp_path / "x.jsonl").read_text()
+    assert json.loads((tmp_path / "x.jsonl").read_text()) == {"message": "Bearer ***, ***"}
+
+
+def test_what_is_no_secret_stays() -> None:
+    redaction.hide("")
+    redaction.hide("abc")
+    assert redaction.clean("abc") == "abc"
