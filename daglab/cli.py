@@ -81,7 +81,9 @@ class Cli(output.Group):
         as_json = "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
         _prepare_streams()
         try:
-            sys.exit(self._run(arguments, prog_name or "daglab", as_json))
+            code = self._run(arguments, prog_name or "daglab", as_json)
+            _deafen()
+            sys.exit(code)
         except output.OutputLost as error:
             sys.exit(_report(error, as_json))
         except BrokenPipeError:
@@ -187,6 +189,14 @@ def _prepare_streams() -> None:
     for number in (signal.SIGHUP, signal.SIGINT):
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it, and a shell for what runs behind it
             signal.signal(number, _stop)
+
+
+def _deafen() -> None:
+    """Once it is said that we were stopped, a further signal must not change the exit code."""
+    import signal
+
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM) if _stopped else ():
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _stop(number: int, _frame: object) -> None:

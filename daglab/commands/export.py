@@ -112,7 +112,7 @@ def show(result: Mapping[str, Any], page: str | None) -> None:
     "target",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The HTML file to write.  [default: exports/NOTEBOOK.html in the project]",
+    help="The HTML file to write.  [default: below exports/ in the project]",
 )
 @click.option("--attach", "attach_to", metavar="asset:KEY", help="The asset to attach the export to.")
 @click.option(

@@ -121,7 +121,7 @@ def test_instance_is_taken_by_itself_and_writes_a_link_that_can_be_clicked(
     done = cli("export", "nb.py", "--attach", f"asset:{key}", "--json", env=home)
     assert done.exit_code == 0, done.stderr
     document = json.loads(done.stdout)
-    link = "https://pages.example/exports/nb.html"
+    link = "https://pages.example/exports/project/nb.html"
     assert document["attached"] == {
         "target": f"asset:{key}",
         "via": "instance",
@@ -130,7 +130,7 @@ def test_instance_is_taken_by_itself_and_writes_a_link_that_can_be_clicked(
     }
     entries = of(deployment.url, key, document["id"])
     assert (entries["exploration"]["__typename"], entries["exploration"]["url"]) == ("UrlMetadataEntry", link)
-    for label, path in (("notebook", project / "nb.py"), ("html", project / "exports" / "nb.html")):
+    for label, path in (("notebook", project / "nb.py"), ("html", project / "exports" / "project" / "nb.html")):
         assert (entries[label]["__typename"], entries[label]["path"]) == ("PathMetadataEntry", str(path))
     assert entries["html_sha256"]["text"] == hashlib.sha256(Path(document["output"]).read_bytes()).hexdigest()
     [record] = (project / ".daglab" / "exports.jsonl").read_text().splitlines()
@@ -152,7 +152,7 @@ def test_the_child_of_instance_sees_no_token(project: Path, deployment: Any, cli
     }
     done = cli("export", "nb.py", "--attach", "asset:src/customers", "--via", "instance", env=env)
     assert done.exit_code == 0, done.stderr
-    assert done.stdout == f"{project / 'exports' / 'nb.html'}\n"
+    assert done.stdout == f"{project / 'exports' / 'project' / 'nb.html'}\n"
     assert "by way of instance" in done.stderr
     assert f"{deployment.url}/assets/src/customers?view=events" in done.stderr
     children = [json.loads(path.read_text()) for path in seen.iterdir()]
@@ -172,7 +172,7 @@ def test_without_dagster_home_rest_is_taken(project: Path, deployment: Any, cli:
     [record] = (project / ".daglab" / "exports.jsonl").read_text().splitlines()
     entries = of(deployment.url, "odd-key/v1.2", json.loads(record)["id"])
     assert {entry["__typename"] for entry in entries.values()} == {"TextMetadataEntry"}
-    assert entries["exploration"]["text"] == "https://pages.example/exports/nb.html"
+    assert entries["exploration"]["text"] == "https://pages.example/exports/project/nb.html"
     assert entries["notebook"]["text"] == str(project / "nb.py")
 
 

@@ -71,12 +71,12 @@ def test_a_failed_cell(project: Path, cli: Cli) -> None:
     assert done.stdout == ""
     for text in ("cell 1 (c1): KeyError: 'missing é'", "Traceback", 'File "cell 1 (c1)", line 2', "HTML is kept at"):
         assert text in done.stderr
-    assert (project / "exports" / "nb.html").stat().st_size > 1000
+    assert (project / "exports" / "project" / "nb.html").stat().st_size > 1000
     [record] = records(project)
-    assert (record["ok"], record["attached"], record["output"]) == (False, None, "exports/nb.html")
+    assert (record["ok"], record["attached"], record["output"]) == (False, None, "exports/project/nb.html")
     [event] = events(project)
     assert (event["command"], event["exit_code"], event["error_code"]) == ("export", 4, "not_good")
-    assert event["bytes"] == (project / "exports" / "nb.html").stat().st_size
+    assert event["bytes"] == (project / "exports" / "project" / "nb.html").stat().st_size
 
 
 def test_a_failed_notebook_is_not_attached(project: Path, cli: Cli, deployment: Any) -> None:
@@ -107,11 +107,11 @@ def test_arguments_the_default_place_and_the_dashboards_link(project: Path, cli:
     words = ["--days", "7", "--name", "a b", "-q", "--json"]
     done = cli("export", "notebooks/größe 1.py", "--", *words)
     assert done.exit_code == 0, done.stderr
-    assert done.stdout == f"{project / 'exports' / 'notebooks' / 'größe 1.html'}\n"
+    assert done.stdout == f"{project / 'exports' / 'project' / 'notebooks' / 'größe 1.html'}\n"
     assert json.loads((project / "args.json").read_text())[1] == words
     assert json.loads((project / "args.json").read_text())[0]["days"] == 7
     [record] = records(project)
-    assert record["link"] == "http://127.0.0.1:4567/exports/notebooks/gr%C3%B6%C3%9Fe%201.html"
+    assert record["link"] == "http://127.0.0.1:4567/exports/project/notebooks/gr%C3%B6%C3%9Fe%201.html"
     assert (record["notebook"], record["attached"]) == ("notebooks/größe 1.py", None)
 
 
@@ -181,7 +181,7 @@ def test_a_timeout_ends_everything(project: Path, cli: Cli) -> None:
     while (left := marked(mark)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert left == []
-    assert os.listdir(project / "exports") == []
+    assert os.listdir(project / "exports" / "project") == []
     assert not (project / ".daglab" / "exports.jsonl").exists()
     assert events(project)[-1]["exit_code"] == 9
 

@@ -94,7 +94,7 @@ def test_a_closed_terminal_leaves_no_half_written_file(project: Path) -> None:
         process.send_signal(signal.SIGHUP)
         process.communicate(timeout=60)
     assert process.returncode == 143
-    assert list((project / "exports").iterdir()) == []
+    assert list((project / "exports" / "project").iterdir()) == []
 
 
 def test_the_notebook_asks_the_deployment_that_the_export_is_for(project: Path, deployment: Any, cli: Any) -> None:
@@ -104,7 +104,7 @@ def test_the_notebook_asks_the_deployment_that_the_export_is_for(project: Path, 
     assert cli("export", "nb.py").exit_code == 4
     done = cli("export", "nb.py", "--url", deployment.url)
     assert done.exit_code == 0, done.stderr
-    assert deployment.url in (project / "exports" / "nb.html").read_text()
+    assert deployment.url in (project / "exports" / "project" / "nb.html").read_text()
 
 
 def test_a_cell_whose_output_fails_is_not_attached(project: Path, deployment: Any, cli: Any) -> None:

@@ -212,6 +212,18 @@ def test_a_look_that_fails_is_made_again(api: dagster_api.DagsterApi) -> None:
 
 
 @responses.activate
+def test_a_server_that_makes_us_wait_does_not_move_the_end(
+    api: dagster_api.DagsterApi, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "_pause", lambda *_: 30.0)
+    statuses("STARTED")
+    responses.post(GRAPHQL, status=503)
+    with pytest.raises(errors.TimedOut):
+        follow(api, timeout=5)
+    assert clock.now <= 1006
+
+
+@responses.activate
 def test_a_server_that_is_gone_ends_the_following(api: dagster_api.DagsterApi) -> None:
     statuses("STARTED")
     responses.post(GRAPHQL, body=requests.ConnectionError("reset"))
