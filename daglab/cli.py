@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -31,6 +32,7 @@ COMMANDS = {
     },
 }
 _AGAIN = "Nothing is left running here; the same command can be given again."
+WIDEST_HELP = 100
 _stopped: list[int] = []  # the signals that came
 NAMES = [name for section in COMMANDS.values() for name in section]
 
@@ -92,7 +94,7 @@ class Cli(output.Group):
 
     def _run(self, arguments: list[str], prog_name: str, as_json: bool) -> int:
         try:
-            with self.make_context(prog_name, arguments) as context:
+            with self.make_context(prog_name, arguments, terminal_width=_help_width()) as context:
                 self.invoke(context)
                 output.flush()
             return 0
@@ -115,6 +117,16 @@ class Cli(output.Group):
             if _stopped:  # a signal in the middle of an import becomes an ImportError
                 return _report(errors.Interrupted("Interrupted.", _AGAIN, exit_code=128 + _stopped[0]), as_json)
             return _report_bug(bug, as_json)
+
+
+def _help_width() -> int:
+    """Columns for help, as click reckons them; click would import shutil for it, and with that three compressors."""
+    columns = 0
+    with contextlib.suppress(ValueError):
+        columns = int(os.environ.get("COLUMNS", ""))
+    with contextlib.suppress(OSError):
+        columns = columns or os.get_terminal_size(1).columns
+    return max(min(columns or 80, WIDEST_HELP) - 2, 50)
 
 
 def _from_click(error: click.ClickException) -> errors.DaglabError:
@@ -224,7 +236,7 @@ def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
 main = Cli(
     name="daglab",
     params=_help_and_version(),
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST_HELP},
     help="""Pair marimo notebooks with Dagster.
 
     \b
