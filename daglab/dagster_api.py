@@ -46,14 +46,6 @@ def mutate(api: DagsterApi, text: str, variables: Mapping[str, Any] | None = Non
     return _execute(api, text, variables, mutation=True)
 
 
-def version(api: DagsterApi) -> str:
-    """The version of Dagster that answers; the smallest question there is."""
-    answer = query(api, "query Version { version }").get("version")
-    if not isinstance(answer, str):
-        raise errors.Unreachable(f"{api.url} answered without a version.", "Is this Dagster's webserver?")
-    return answer
-
-
 def expect(data: Mapping[str, Any], member: str, typename: str) -> dict[str, Any]:
     """`data[member]` when it is of the type `typename`.
 

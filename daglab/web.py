@@ -14,7 +14,6 @@ import random
 import shlex
 import ssl
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -130,7 +129,6 @@ def send(
     *,
     mutation: bool = False,
     json: Any = None,
-    headers: Mapping[str, str] | None = None,
 ) -> requests.Response:
     """Send one request by the rules above, and give back the answer, whatever its status.
 
@@ -142,7 +140,7 @@ def send(
         session.http.close()  # a kept connection may be closed at the other end, which looks as if an answer were lost
     while True:
         try:
-            response = _send_once(session, method, url, json=json, headers=headers)
+            response = _send_once(session, method, url, json=json)
         except requests.RequestException as error:
             if attempt >= session.retries or not _may_resend(error, mutation) or _left(session) <= 0:
                 raise _explained(error, url, mutation) from error
@@ -163,9 +161,7 @@ def send(
         attempt += 1
 
 
-def _send_once(
-    session: Session, method: str, url: str, *, json: Any, headers: Mapping[str, str] | None
-) -> requests.Response:
+def _send_once(session: Session, method: str, url: str, *, json: Any) -> requests.Response:
     started = time.monotonic()
     limit = min(session.timeout, max(_left(session), SHORTEST_WAIT))
     try:
@@ -173,7 +169,6 @@ def _send_once(
             method,
             url,
             json=json,
-            headers=headers,
             timeout=(min(CONNECT_TIMEOUT, limit), limit),
             allow_redirects=False,
             stream=True,

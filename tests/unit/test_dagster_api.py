@@ -122,16 +122,6 @@ def test_reading_an_answer_in_an_unknown_form(wrong: type[Exception]) -> None:
         assert caught.value.hint
 
 
-@responses.activate
-def test_the_version(api: dagster_api.DagsterApi) -> None:
-    responses.post(GRAPHQL, json={"data": {"version": "1.13.27"}})
-    assert dagster_api.version(api) == "1.13.27"
-    responses.reset()
-    responses.post(GRAPHQL, json={"data": {"version": None}})
-    with pytest.raises(errors.Unreachable, match="without a version"):
-        dagster_api.version(api)
-
-
 # --- answers that are none
 
 
@@ -233,12 +223,12 @@ def test_what_answered_is_said(name: str, part: str, api: dagster_api.DagsterApi
 def test_a_query_is_asked_again_and_a_broken_text_is_not(name: str, api: dagster_api.DagsterApi) -> None:
     again = responses.post(GRAPHQL, **ANSWERS[name][0])
     responses.post(GRAPHQL, json={"data": {"version": "1"}})
-    assert dagster_api.version(api) == "1"
+    assert dagster_api.query(api, "{ version }") == {"version": "1"}
     assert again.call_count == 1
     responses.reset()
     broken = responses.post(GRAPHQL, **ANSWERS["a wrong variable, 500"][0])
     with pytest.raises(errors.Unreachable):
-        dagster_api.version(api)
+        dagster_api.query(api, "{ version }")
     assert broken.call_count == 1
 
 
@@ -358,7 +348,6 @@ def _recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]
     one = entities.Asset(key, *([None] * 2), (), {}, (), True, "STATIC", (), (), (), "__repository__", "main")
     bodies: list[Any] = [{}, {"ops": {"one": {"config": {"n": 1, "f": 0.5, "l": [None, "é"]}}}}]
     calls: list[Callable[[], Any]] = [
-        lambda: dagster_api.version(api),
         lambda: entities.workspace(api),
         lambda: entities.assets(api, ["kinds"]),
         lambda: entities.assets(api, keys=[key]),
