@@ -213,8 +213,9 @@ def _deafen() -> None:
 
 def _stop(number: int, _frame: object) -> None:
     """The first signal stops what is done; a second one does not stop it from being said and cleared up."""
+    first = not _stopped  # asked before it is noted: the next signal may come between any two lines here
     _stopped.append(2 if number == 2 else 15)
-    if len(_stopped) == 1:
+    if first:
         raise KeyboardInterrupt if number == 2 else errors.Terminated
 
 
