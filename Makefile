@@ -20,7 +20,7 @@ demo: $(READY)  ## Walk the whole way once on a real Dagster.
 	@$(BIN)/python scripts/demo.py
 
 test: $(READY)  ## Run the tests.
-	$(BIN)/python -m pytest
+	$(BIN)/python scripts/test.py
 
 check: lint types test docs  ## Everything that CI checks.
 

@@ -1,8 +1,9 @@
 """Attaching an export to an asset: as an observation with metadata, checked before and read back after.
 
 Only code can write a URL that can be clicked, so `instance` goes first: a child of the project's Python reports to
-the instance of DAGSTER_HOME, after proof that the server shows the same one. `rest` stores text. After a write
-whose outcome is unknown no second way is tried: what can be read back is attached, the rest is unknown.
+the instance of DAGSTER_HOME, after proof that the server shows the same one. `rest` stores text, and `graphql` a
+description alone. `compute` attaches nothing: the asset's own code does, when it next runs. After a write whose outcome
+is unknown no second way is tried: what can be read back is attached, the rest is unknown.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from daglab import config, dagster_api, entities, errors, parse, processes, web
+from daglab import config, dagster_api, entities, errors, observations, parse, partitions, processes, web
 
-WAYS = ("instance", "rest")
-ID_LABEL = "daglab/export_id"
+# What each way is for the sandbox.
+OPERATIONS = {
+    "instance": "report_asset_observation",
+    "rest": "report_asset_observation",
+    "graphql": "reportRunlessAssetEvents",
+}
 CHILD = Path(__file__).parent / "children" / "observation.py"
 CHILD_TIMEOUT = 120.0  # seconds; importing dagster takes 2 to 5 on an idle machine
 READ_BACK_TIMEOUT = 15.0
@@ -43,6 +47,7 @@ query Observations($key: AssetKeyInput!) {
     __typename
     ... on AssetNode {
       assetObservations(limit: 20) {
+        partition description
         metadataEntries {
           __typename label
           ... on UrlMetadataEntry { url }
@@ -56,47 +61,62 @@ query Observations($key: AssetKeyInput!) {
 }
 """
 
-
-@dataclass(frozen=True)
-class Entry:
-    """One piece of metadata. `kind` is a maker of dagster.MetadataValue: url, path, text, int, timestamp."""
-
-    label: str
-    kind: str
-    value: str
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What is attached: the asset, the id to find it again by, the link, and the entries."""
-
-    asset: tuple[str, ...]
-    id: str
-    link: str | None
-    entries: tuple[Entry, ...]
-
-    @property
-    def description(self) -> str:
-        """A line for where only text is shown."""
-        return f"Notebook export: {self.link}" if self.link else "Notebook export"
-
-
-@dataclass(frozen=True)
-class Attached:
-    """What was read back: the way taken, the link, and Dagster's type of it (UrlMetadataEntry can be clicked)."""
-
-    via: str
-    link: str | None
-    link_type: str | None
+REPORT_MUTATION = """
+mutation Report($params: ReportRunlessAssetEventsParams!) {
+  reportRunlessAssetEvents(eventParams: $params) {
+    __typename
+    ... on ReportRunlessAssetEventsSuccess { assetKey { path } }
+    ... on UnauthorizedError { message }
+    ... on PythonError { message }
+  }
+}
+"""
 
 
 class NothingWritten(errors.NotSetUp):
-    """The instance can't be used here, and nothing was written to it."""
+    """This way can't be used here, and nothing was written."""
 
 
-def check(api: dagster_api.DagsterApi, key: tuple[str, ...]) -> None:
-    """Make sure that the asset exists: Dagster stores observations of misspelt keys, too. Raises `InvalidInput`."""
-    entities.require_assets(api, [key])
+class NoWay(errors.Unreachable):
+    """What answers is not the endpoint that was asked for, and nothing was written."""
+
+
+def permit(api: dagster_api.DagsterApi, via: str | None) -> None:
+    """Raise `NotAuthorised` when the sandbox allows none of the ways that may be taken. Nothing is sent."""
+    if via != observations.COMPUTE and not _allowed(api, via):
+        dagster_api.permit(api, OPERATIONS[via or observations.WAYS[0]])
+
+
+def _allowed(api: dagster_api.DagsterApi, via: str | None) -> list[str]:
+    """The ways that may be tried, in their order."""
+    allowed = api.session.allowed
+    return [way for way in observations.WAYS if via in (None, way) and (allowed is None or OPERATIONS[way] in allowed)]
+
+
+def targets(api: dagster_api.DagsterApi, settings: config.Config, target: parse.AttachTarget) -> list[tuple[str, ...]]:
+    """The keys of the assets that an export is to be attached to; none for a job without assets.
+
+    Dagster stores observations of misspelt keys and partitions, so both are checked here. Raises `InvalidInput`.
+    """
+    dagster = settings.dagster
+    where = {"repository": dagster.repository_name, "location": dagster.repository_location_name}
+    if target.job is None:
+        found = entities.require_assets(api, [target.asset])
+        if target.partition is not None:
+            _check_partition(api, found[0], target.partition)
+        return [target.asset]
+    job = entities.find_job(api, target.job, **where)
+    assets = entities.assets(api)
+    here = [asset for asset in assets if (asset.location, asset.repository) == (job.location, job.repository)]
+    return [asset.key for asset in here if job.name in asset.jobs]
+
+
+def _check_partition(api: dagster_api.DagsterApi, asset: entities.Asset, partition: str) -> None:
+    there = partitions.keys(api, asset)
+    if partition not in there:
+        near = parse.did_you_mean(partition, there) if len(there) <= partitions.MANY else None
+        hint = near or (f"It has {len(there)}, the last one is {there[-1]}." if there else "It has none: leave it out.")
+        raise errors.InvalidInput(f"{asset.name} has no partition {partition}.", hint)
 
 
 def page(api: dagster_api.DagsterApi, key: tuple[str, ...]) -> str:
@@ -105,26 +125,46 @@ def page(api: dagster_api.DagsterApi, key: tuple[str, ...]) -> str:
 
 
 def attach(
-    api: dagster_api.DagsterApi, settings: config.Config, observation: Observation, *, via: str | None, python: str
-) -> Attached:
+    api: dagster_api.DagsterApi,
+    settings: config.Config,
+    observation: observations.Observation,
+    *,
+    via: str | None,
+    python: str,
+) -> observations.Attached:
     """Report the observation and read it back; `python` is the one that has the deployment's Dagster.
 
-    Without `via` the instance is taken where that is proven right, else REST. Raises `NothingWritten`
-    when the instance was asked for and can't be used, `OutcomeUnknown` when the observation may be there and
-    can't be read back, and what refuses it otherwise.
+    Without `via` the instance is taken where that is proven right, else REST, and GraphQL where that can't be reached.
+    Raises `NothingWritten` when the way asked for can't be used, `OutcomeUnknown` when the observation may be there
+    and can't be read back, and what refuses it otherwise.
     """
-    way = via or "instance"
-    doubt = None
-    if way == "instance":
+    ways = _allowed(api, via)
+    if not ways:
+        permit(api, via)
+    for way in ways:
         try:
-            doubt = _by_instance(api, settings, observation, python, asked_for=via is not None)
-        except NothingWritten:
-            if via:
+            doubt = _report(api, settings, observation, way, python, asked_for=via is not None)
+        except (NothingWritten, NoWay):
+            if via or way == ways[-1]:
                 raise
-            way = "rest"
-    if way == "rest":
-        doubt = _by_rest(api, observation)
-    return Attached(way, *_read_back(api, observation, doubt))
+            continue
+        return observations.Attached(way, *_read_back(api, observation, doubt))
+    raise AssertionError("some way was taken, or the last one refused")
+
+
+def _report(
+    api: dagster_api.DagsterApi,
+    settings: config.Config,
+    observation: observations.Observation,
+    way: str,
+    python: str,
+    *,
+    asked_for: bool,
+) -> str | None:
+    """Report by one of the ways: why it is not known whether it was written, None when it was."""
+    if way == "instance":
+        return _by_instance(api, settings, observation, python, asked_for=asked_for)
+    return _by_rest(api, observation) if way == "rest" else _by_graphql(api, observation)
 
 
 @dagster_api.reading("runsOrError")
@@ -136,15 +176,27 @@ def parse_newest_run(data: Mapping[str, Any]) -> str | None:
 
 @dagster_api.reading("assetNodeOrError")
 def parse_observations(data: Mapping[str, Any]) -> list[dict[str, dict[str, Any]]]:
-    """The latest observations in the answer to `OBSERVATIONS_QUERY`, newest first: entries by label."""
+    """The latest observations in the answer to `OBSERVATIONS_QUERY`, newest first: entries by label.
+
+    Below the empty label are the observation's own description and partition.
+    """
     node = dagster_api.expect(data, "assetNodeOrError", "AssetNode")
     return [
-        {entry["label"]: entry for entry in observation["metadataEntries"]} for observation in node["assetObservations"]
+        {
+            **{entry["label"]: entry for entry in observation["metadataEntries"]},
+            "": {"description": observation.get("description") or "", "partition": observation.get("partition")},
+        }
+        for observation in node["assetObservations"]
     ]
 
 
 def _by_instance(
-    api: dagster_api.DagsterApi, settings: config.Config, observation: Observation, python: str, *, asked_for: bool
+    api: dagster_api.DagsterApi,
+    settings: config.Config,
+    observation: observations.Observation,
+    python: str,
+    *,
+    asked_for: bool,
 ) -> str | None:
     """Report from the project's Python, after proof that its instance is the one that the server shows.
 
@@ -165,6 +217,7 @@ def _by_instance(
     request = {
         "asset_key": observation.asset,
         "description": observation.description,
+        "partition": observation.partition,
         "newest_run": newest,
         "asked_at": asked_at,
         "entries": [vars(entry) for entry in observation.entries],
@@ -193,16 +246,18 @@ def _judge(finished: processes.Finished) -> str | None:
     )
 
 
-def _by_rest(api: dagster_api.DagsterApi, observation: Observation) -> str | None:
+def _by_rest(api: dagster_api.DagsterApi, observation: observations.Observation) -> str | None:
     """Dagster's REST endpoint, which takes JSON's own types alone, and just this content type.
 
     Gives back why it is not known whether it was written, None when it was.
     """
     metadata = {entry.label: entry.value for entry in observation.entries}
-    body = {"description": observation.description, "metadata": metadata}
+    body: dict[str, Any] = {"description": observation.description, "metadata": metadata}
+    if observation.partition is not None:
+        body["partition"] = observation.partition
     url = f"{api.url}/report_asset_observation/{_path(observation.asset)}"
     try:
-        response = web.send(api.session, "POST", url, mutation=True, json=body)
+        response = web.send(api.session, "POST", url, operation="report_asset_observation", json=body)
     except web.AnswerLost as lost:
         return lost.message.rstrip(".")
     except errors.NotAuthorised as refused:
@@ -217,6 +272,23 @@ def _by_rest(api: dagster_api.DagsterApi, observation: Observation) -> str | Non
     raise _refused(url, response.status_code, answer)
 
 
+def _by_graphql(api: dagster_api.DagsterApi, observation: observations.Observation) -> str | None:
+    """Dagster's mutation, which takes no metadata: all of it goes into the description."""
+    params: dict[str, Any] = {
+        "eventType": "ASSET_OBSERVATION",
+        "assetKey": {"path": list(observation.asset)},
+        "description": observation.full_description,
+    }
+    if observation.partition is not None:
+        params["partitionKeys"] = [observation.partition]
+    try:
+        data = dagster_api.mutate(api, OPERATIONS["graphql"], REPORT_MUTATION, {"params": params})
+        dagster_api.expect(data, "reportRunlessAssetEvents", "ReportRunlessAssetEventsSuccess")
+    except (web.AnswerLost, dagster_api.ServerFailed) as lost:
+        return lost.message.rstrip(".")
+    return None
+
+
 def _path(key: tuple[str, ...]) -> str:
     return "/".join(quote(part, safe="") for part in key)
 
@@ -227,9 +299,10 @@ def _refused(url: str, status: int, answer: Any) -> errors.DaglabError:
     if said:
         hint = "Dagster's own log may say more; nothing was attached."
         return errors.InvalidInput(f"Dagster refused the observation: {dagster_api.shorten(str(said))}", hint)
-    return errors.Unreachable(
+    return NoWay(
         f"{parse.display_url(url)} answered {status}, so nothing was attached.",
-        "Is this Dagster's own webserver, and does the proxy before it let /report_asset_observation through?",
+        "Is this Dagster's own webserver, and does the proxy before it let /report_asset_observation through? "
+        "--via graphql goes another way.",
     )
 
 
@@ -241,7 +314,7 @@ def _json(response: Any) -> Any:
 
 
 def _read_back(
-    api: dagster_api.DagsterApi, observation: Observation, doubt: str | None
+    api: dagster_api.DagsterApi, observation: observations.Observation, doubt: str | None
 ) -> tuple[str | None, str | None]:
     """The link of the observation as Dagster shows it; only what can be read back is attached."""
     deadline = time.monotonic() + READ_BACK_TIMEOUT
@@ -253,7 +326,7 @@ def _read_back(
         except errors.DaglabError as error:
             found, unread = [], error.message.rstrip(".")
         for entries in found:
-            if entries.get(ID_LABEL, {}).get("text") == observation.id:
+            if _is(entries, observation):
                 return _link(entries, observation.link)
         if time.monotonic() >= deadline:
             why = "; ".join(part for part in (doubt, unread) if part)
@@ -261,8 +334,18 @@ def _read_back(
         time.sleep(0.5)
 
 
+def _is(entries: Mapping[str, Mapping[str, Any]], observation: observations.Observation) -> bool:
+    """Whether this is the one that was reported: its id stands in an entry, or on a line of the description."""
+    own = entries[""]
+    known = entries.get(observations.ID_LABEL, {}).get("text") == observation.id
+    told = f"{observations.ID_LABEL}: {observation.id}" in own["description"].splitlines()
+    return (known or told) and own["partition"] == observation.partition
+
+
 def _link(entries: Mapping[str, Mapping[str, Any]], link: str | None) -> tuple[str | None, str | None]:
     for entry in entries.values():
         if link and link in (entry.get("url"), entry.get("text")):
             return link, str(entry["__typename"])
+    if link and link in entries[""]["description"]:
+        return link, "description"
     return None, None

@@ -28,9 +28,11 @@ COMMANDS = {
         "run": "Launch a job or assets on the deployment, and wait for the end.",
     },
     "Environment": {
-        "config": "Show and check the config.",
+        "config": "Show, check and change the config.",
+        "completion": "Print the script that completes daglab in your shell.",
     },
 }
+COMPLETION = "_DAGLAB_COMPLETE"
 _AGAIN = "Nothing is left running here; the same command can be given again."
 WIDEST_HELP = 100
 _stopped: list[int] = []  # the signals that came
@@ -54,18 +56,6 @@ class Cli(output.Group):
                 each.params.extend(_shared_options())
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with the nearest commands for an unknown one."""
-        name = args[0]
-        if name not in NAMES and not name.startswith("-"):
-            from daglab import parse
-
-            hint = parse.did_you_mean(name, NAMES) or "`daglab --help` lists the commands."
-            raise errors.WrongUsage(f"There is no command {name!r}.", hint)
-        return super().resolve_command(ctx, args)
-
     def invoke(self, ctx: click.Context) -> Any:
         """As click does, with the warnings of daglab's log shown."""
         output.show_log()
@@ -80,6 +70,8 @@ class Cli(output.Group):
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
         """Run a command line and exit with the truth."""
         arguments = list(sys.argv[1:] if args is None else args)
+        if COMPLETION in os.environ:  # the shell asks at each Tab
+            self._main_shell_completion({}, "daglab", COMPLETION)
         as_json = "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
         _prepare_streams()
         try:

@@ -9,7 +9,7 @@ A value is taken from the first of these that has it:
 5. the default
 
 A project's file may be somebody else's, so it can't name a file, a command or a foreign variable to read a
-token from (`config_files.refuse_untrusted`), and no token goes to an address that only it names (`credential`).
+token from (`config_files.refuse_untrusted`), and no token goes to an address that only it names (`trust`).
 """
 
 from __future__ import annotations
@@ -26,9 +26,16 @@ from daglab import config_files, config_keys, errors, files, parse
 
 FILE_NAME = "daglab.yaml"
 _AUTH = "dagster.auth."
-_DEFAULT_ADDRESS = f"http://{config_keys.Dagster.host}:{config_keys.Dagster.port}"
-TOKEN_VARIABLES = ("DAGSTER_GRAPHQL_TOKEN",)  # read when no other is named
-_FLAGS = {"dagster.repository_name": "--repo", "dagster.repository_location_name": "--location"}
+ENVIRONMENT = "DAGLAB_ENV"
+_FLAGS = {
+    "dagster.repository_name": "--repo",
+    "dagster.repository_location_name": "--location",
+    "dagster.port": "--dagster-port",
+    "dagster.auth.token_env": "--auth-token",
+    "dagster.auth.token_file": "--auth-token",
+    "security.sandbox_mode": "--sandbox",
+    "defaults.attach_metadata_key": "--metadata-key",
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,7 @@ class Config(config_keys.Values):
     credentials: Mapping[str, config_keys.Auth] = field(default_factory=dict)
     file: Path | None = None
     directory: Path = Path()
+    environment: str | None = None
 
     @property
     def root(self) -> Path:
@@ -81,8 +89,8 @@ class Config(config_keys.Values):
     @property
     def token_variables(self) -> list[str]:
         """The variables that hold tokens: what a child that needs none must not get."""
-        named = [self.dagster.auth.token_env, *(auth.token_env for auth in self.credentials.values())]
-        return [*config_files.PROJECT_VARIABLES, *(name for name in named if name)]
+        named = [name for auth in (self.dagster.auth, *self.credentials.values()) for name in auth.variables]
+        return [*config_files.PROJECT_VARIABLES, *named]
 
     def value(self, name: str) -> Any:
         """The value of a dotted key."""
@@ -90,15 +98,6 @@ class Config(config_keys.Values):
         for part in name.split("."):
             value = getattr(value, part)
         return value
-
-
-@dataclass(frozen=True)
-class Credential:
-    """Which token goes to the deployment (never the token itself), or why a named one does not."""
-
-    auth: config_keys.Auth | None
-    origin: str
-    withheld: str | None = None
 
 
 def load(
@@ -109,28 +108,53 @@ def load(
 ) -> Config:
     """The config for `directory` (default: the one we are in).
 
-    `flags` are values of the command line by dotted key; None means not given. Raises `InvalidInput` for
-    an unknown key, a wrong type or a value out of range (file and line are named), `NotAuthorised` for what
-    a file may not say.
+    `flags` are values of the command line by dotted key, and `env`, the name of one of the files' `environments`;
+    None means not given, and an empty `env` none. Raises `InvalidInput` for an unknown key, a wrong type or a value
+    out of range (file and line are named), `NotAuthorised` for what a file may not say.
     """
     directory = current_directory() if directory is None else directory
     environ = os.environ if environ is None else environ
+    flags = dict(flags or {})
+    name = flags.pop("env", None)
+    name = environ.get(ENVIRONMENT) if name is None else name
     project = find_project_file(directory)
     user = _user_file(environ)
     user_values, credentials = config_files.split_credentials(config_files.read(user))
-    project_values = config_files.read(project)
-    for entry in project_values:
-        config_files.refuse_untrusted(entry)
+    project_layer, project_names = _file_layer(config_files.read(project), name, trusted=False)
+    user_layer, user_names = _file_layer(user_values, name, trusted=True)
+    if name and name not in project_names | user_names:
+        raise _no_environment(name, sorted(project_names | user_names))
     layers = [
-        ("flag", _from_flags(flags or {})),
+        ("flag", _from_flags(flags)),
         ("environment", _from_environment(environ)),
-        ("project", _from_file(project_values)),
-        ("user", _from_file(user_values)),
+        ("project", project_layer),
+        ("user", user_layer),
     ]
     for _, layer in layers:
         _refuse_several_tokens({name: place for name, (value, place) in layer.items() if value})
     config = _merge(layers, directory=directory.resolve(), file=project)
-    return dataclasses.replace(config, credentials=_credentials(credentials, layers[3][1]))
+    found = _credentials(credentials, user_layer)
+    return dataclasses.replace(config, credentials=found, environment=name or None)
+
+
+def check_text(text: str, path: Path, *, trusted: bool) -> None:
+    """Whether `text` could stand in the config file `path`; raises as `load` does. `trusted` is the user's own file."""
+    entries, credentials = config_files.split_credentials(config_files.entries(text, path))
+    layer, _ = _file_layer(entries if trusted else [*entries, *credentials], None, trusted=trusted)
+    _refuse_several_tokens({name: place for name, (value, place) in layer.items() if value})
+    if trusted:
+        _credentials(credentials, layer)
+
+
+def as_environment(flags: Mapping[str, Any]) -> dict[str, str]:
+    """The `flags` of `load` as variables, with which daglab in a child process finds the same config."""
+    found = {}
+    for name, value in _implied(flags).items():
+        if name == "env":
+            found[ENVIRONMENT] = value
+        else:
+            found["DAGLAB_" + name.upper().replace(".", "__")] = config_keys.to_text(value)
+    return found
 
 
 def current_directory() -> Path:
@@ -153,58 +177,23 @@ def find_project_file(directory: Path) -> Path | None:
     return None
 
 
-def credential(config: Config, environ: Mapping[str, str]) -> Credential | None:
-    """Which token to send to `config.url`, by these rules; None for none.
-
-    1. one named by a flag or a DAGLAB_ variable
-    2. one that the user's config holds for just this origin
-    3. one named in the project's file
-    4. one of Dagster's own variables
-
-    All but the second are withheld from an address that only the project's file names.
-    """
-    bound = config.credentials.get(parse.origin(config.url))
-    foreign = _project_address(config)
-    if bound and (foreign or _named_auth(config, "flag", "environment") is None):
-        return Credential(bound, f"your config, for {parse.origin(config.url)}")
-    named = _named_auth(config, "flag", "environment", "project")
-    if named is None:
-        found = next((name for name in TOKEN_VARIABLES if environ.get(name)), None)
-        if found is None:
-            return None
-        named = config_keys.Auth(token_env=found), f"${found}"
-    if foreign:
-        return Credential(None, named[1], f"the address {config.url} comes from {foreign}")
-    return Credential(*named)
-
-
-def _named_auth(config: Config, *layers: str) -> tuple[config_keys.Auth, str] | None:
-    """The token named in the first of these layers that names one, and where."""
-    for layer in layers:
-        for name in (item.name for item in dataclasses.fields(config_keys.Auth)):
-            value = config.value(f"{_AUTH}{name}")
-            if value and config.layers[f"{_AUTH}{name}"] == layer:
-                return config_keys.Auth(**{name: value}), config.origins[f"{_AUTH}{name}"]
-    return None
-
-
-def _project_address(config: Config) -> str | None:
-    """The file and line that chose the address, when that is the project's file; the default's own is nobody's."""
-    if parse.origin(config.url) == parse.origin(_DEFAULT_ADDRESS):
-        return None
-    deciding = ["dagster.url"] if config.dagster.url else ["dagster.host", "dagster.port"]
-    return next((config.origins[name] for name in deciding if config.layers[name] == "project"), None)
-
-
 Layer = dict[str, tuple[Any, str]]  # dotted key -> value, where it came from
+
+
+def _implied(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags that are given; a port given by hand wins over an address in a file."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    return {"dagster.url": "", **given} if "dagster.port" in given else given
 
 
 def _from_flags(flags: Mapping[str, Any]) -> Layer:
     known = config_keys.known()
     layer: Layer = {}
-    for name, value in flags.items():
-        if value is not None:
-            flag = _FLAGS.get(name) or f"--{name.rpartition('.')[2].replace('_', '-')}"
+    for name, value in _implied(flags).items():
+        flag = _FLAGS.get(name) or f"--{name.rpartition('.')[2].replace('_', '-')}"
+        if value == "" and known[name].optional:
+            layer[name] = (None, "flag --dagster-port")
+        else:
             layer[name] = (config_keys.checked(known[name], value, flag), f"flag {flag}")
     return layer
 
@@ -217,6 +206,27 @@ def _from_environment(environ: Mapping[str, str]) -> Layer:
             value = config_keys.from_text(key, environ[variable], variable)
             layer[name] = (config_keys.checked(key, value, variable), f"environment {variable}")
     return layer
+
+
+def _file_layer(entries: list[config_files.Entry], environment: str | None, *, trusted: bool) -> tuple[Layer, set[str]]:
+    """What a file says, the chosen environment over the rest, and the environments that it has.
+
+    The environments that are not chosen are checked, too.
+    """
+    values, environments = config_files.split_environments(entries)
+    parts = {"": values, **{f" {name}": found for name, found in environments.items()}}
+    for part in () if trusted else parts.values():
+        for entry in part:
+            config_files.refuse_untrusted(entry)
+    layers = {name: _from_file(part) for name, part in parts.items()}
+    return {**layers[""], **layers.get(f" {environment}", {})}, set(environments)
+
+
+def _no_environment(name: str, names: list[str]) -> errors.InvalidInput:
+    """The name may have come from the variable that is named, too."""
+    there = f"There are {', '.join(names)}." if names else "Add it to daglab.yaml, below environments:."
+    hint = f"{parse.did_you_mean(name, names) or ''} {there} It is chosen by --env or {ENVIRONMENT}."
+    return errors.InvalidInput(f"No config file has an environment {name!r}.", hint.strip())
 
 
 def _from_file(entries: list[config_files.Entry]) -> Layer:
@@ -262,7 +272,7 @@ def _credentials(entries: list[config_files.Entry], user: Layer) -> dict[str, co
         value = config_keys.checked(known[name], entry.value, entry.place)
         found.setdefault(_origin(address, entry.place), {})[_AUTH + name] = (value, entry.place)
     own = {name: user[name] for name in user if name.startswith(_AUTH) and user[name][0]}
-    if own:
+    if own.keys() & {f"{_AUTH}{name}" for name in (*config_keys.SOURCES, "headers")}:
         only_user = _merge([("user", user)], directory=Path(), file=None)
         found.setdefault(parse.origin(only_user.url), {}).update(own)
     for layer in found.values():
@@ -282,21 +292,34 @@ def _origin(address: str, place: str) -> str:
 
 def _refuse_several_tokens(places: Mapping[str, str]) -> None:
     """Of two ways to one token, nobody could say which one counts."""
-    several = [(name, place) for name, place in places.items() if name.startswith(_AUTH)]
+    ways = [f"{_AUTH}{name}" for name in config_keys.SOURCES if name != "password_env"]
+    several = [(name, place) for name, place in places.items() if name in ways]
     if len(several) > 1:
         (first, _), (second, place) = several[:2]
         raise errors.InvalidInput(f"{place}: {first} and {second} both name a token.", "Keep one of them.")
 
 
-def _user_file(environ: Mapping[str, str]) -> Path | None:
-    """The user's own file, which is trusted: a relative path would lead to one of the project's."""
+def user_path(environ: Mapping[str, str]) -> Path:
+    """Where the user's own file lies, which is trusted: a relative path would lead to one of the project's.
+
+    Raises `NotSetUp` for a user without a home.
+    """
     home = environ.get("HOME") or os.path.expanduser("~")
     choices = [environ.get("XDG_CONFIG_HOME", ""), os.path.join(home, ".config")]
     base = next((choice for choice in choices if os.path.isabs(choice)), None)
-    path = Path(base, "daglab", "config.yaml") if base else None
+    if base is None:
+        raise errors.NotSetUp("You have no home directory, so there is no config of your own.", "Set HOME.")
+    return Path(base, "daglab", "config.yaml")
+
+
+def _user_file(environ: Mapping[str, str]) -> Path | None:
     try:
-        return path if path and path.is_file() else None
+        path = user_path(environ)
+        return path if path.is_file() else None
+    except errors.NotSetUp:
+        return None
     except PermissionError:
         raise errors.InvalidInput(
-            f"The config file {path} can't be read: permission denied.", "Set HOME to your own home directory."
+            f"The config file {user_path(environ)} can't be read: permission denied.",
+            "Set HOME to your own home directory.",
         ) from None

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from daglab import errors, files, parse
+from daglab import config_keys, errors, files, parse
 
 # Beside those that start with DAGLAB_, the only variables that a project's file may name.
 PROJECT_VARIABLES = ("DAGSTER_GRAPHQL_TOKEN", "DAGSTER_CLOUD_API_TOKEN")
 LARGEST = 1_000_000
 _SECRETS = ("token", "password", "secret", "api_key", "apikey")
+_SECRET_HEADER = re.compile("auth|token|key|secret|cookie|password", re.IGNORECASE)
+_NAMES_A_VARIABLE = ("token_env", "username_env", "password_env")
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,57 @@ def read(path: Path | None) -> list[Entry]:
     _refuse_foreign(path)
     if path.stat().st_size > LARGEST:
         raise errors.InvalidInput(f"The config file {path} is larger than {LARGEST} bytes.", "Is it the right file?")
-    text = files.read_text(path, "config file")
-    entries = [Entry(s.path, s.value, f"{path}:{s.line}") for s in parse.yaml_scalars(text, str(path))]
-    for entry in entries:
+    return entries(files.read_text(path, "config file"), path)
+
+
+def entries(text: str, path: Path) -> list[Entry]:
+    """The values that `text` holds, as they stand in `path`; raises as `read` does."""
+    found = [Entry(s.path, s.value, f"{path}:{s.line}") for s in parse.yaml_scalars(text, str(path))]
+    for entry in found:
         _refuse_secret(entry)
-    return entries
+    return _fold(found)
+
+
+def _fold(entries: list[Entry]) -> list[Entry]:
+    """What stands below `auth.headers` made one value, a mapping, at the place of its first line."""
+    folded: list[Entry] = []
+    for entry in entries:
+        if entry.path[-3:-1] != ("auth", "headers") and not _in_credential_headers(entry):
+            folded.append(entry)
+            continue
+        path, header = entry.path[:-1], {entry.path[-1]: entry.value}
+        if folded and folded[-1].path == path:
+            folded[-1] = replace(folded[-1], value={**folded[-1].value, **header})
+        else:
+            folded.append(Entry(path, header, entry.place))
+    return folded
+
+
+def _in_credential_headers(entry: Entry) -> bool:
+    return len(entry.path) == 4 and entry.path[0] == "credentials" and entry.path[2] == "headers"
+
+
+def split_environments(entries: Iterable[Entry]) -> tuple[list[Entry], dict[str, list[Entry]]]:
+    """The values without those of `environments`, and these by the environment's name, as if they stood alone.
+
+    Raises `InvalidInput` where an environment is no section.
+    """
+    values: list[Entry] = []
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.path[0] != "environments":
+            values.append(entry)
+        elif len(entry.path) > 2:
+            place = f"{entry.place} (environment {entry.path[1]})"
+            found.setdefault(entry.path[1], []).append(Entry(entry.path[2:], entry.value, place))
+        elif entry.value in (None, {}):
+            found.update({name: [] for name in entry.path[1:] if name not in found})
+        else:
+            raise errors.InvalidInput(
+                f"{entry.place}: {entry.key} is a section, not a value.",
+                "Write environments: {staging: {dagster: {url: ...}}}.",
+            )
+    return values, found
 
 
 def split_credentials(entries: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
@@ -58,7 +107,7 @@ def split_credentials(entries: Iterable[Entry]) -> tuple[list[Entry], list[Entry
 def credential_name(entry: Entry, known: Iterable[str]) -> tuple[str, str]:
     """The address and the key of a value under `credentials`. Raises `InvalidInput` for another shape."""
     known = sorted(known)
-    if len(entry.path) != 3 or entry.path[2] not in known or not isinstance(entry.value, str):
+    if len(entry.path) != 3 or entry.path[2] not in known or not isinstance(entry.value, (str, dict)):
         raise errors.InvalidInput(
             f"{entry.place}: this is not a credential.",
             f"Write credentials: {{https://dagster.example.com: {{{known[0]}: ...}}}} with one of {', '.join(known)}.",
@@ -90,7 +139,13 @@ def refuse_untrusted(entry: Entry) -> None:
             f"{entry.place}: a project's file may not set {entry.path[0] if len(entry.path) < 3 else entry.key}.",
             "Put it into your own ~/.config/daglab/config.yaml, or into the environment.",
         )
-    if entry.key == "dagster.auth.token_env" and not _may_be_named(entry.value):
+    name = entry.key.removeprefix("dagster.auth.")
+    variables = [entry.value] if name in _NAMES_A_VARIABLE else []
+    if name == "headers" and isinstance(entry.value, dict):
+        texts = [str(text) for text in entry.value.values()]
+        mark = config_keys.FROM_VARIABLE
+        variables = [text.removeprefix(mark) for text in texts if text.startswith(mark)]
+    if not all(map(_may_be_named, variables)):
         raise errors.NotAuthorised(
             f"{entry.place}: a project's file may not name this variable as {entry.key}.",
             f"Name one that starts with DAGLAB_, or {' or '.join(PROJECT_VARIABLES)}.",
@@ -103,11 +158,24 @@ def _may_be_named(variable: Any) -> bool:
 
 def _refuse_secret(entry: Entry) -> None:
     """A token written out in a file ends up in version control; the value is not shown either."""
-    if entry.path[-1].lower() in _SECRETS:
+    if entry.path[-2:-1] == ("headers",):
+        literal = not str(entry.value).startswith(config_keys.FROM_VARIABLE)
+        if literal and _SECRET_HEADER.search(entry.path[-1]):
+            raise errors.InvalidInput(
+                f"{entry.place}: {entry.key} would hold a secret in a file.",
+                f"Name the variable that holds it instead: {entry.path[-1]}: {config_keys.FROM_VARIABLE}DAGLAB_...",
+            )
+        return
+    inside = [name for item in entry.value if isinstance(item, dict) for name in item] if _is_list(entry) else []
+    if any(str(name).lower() in _SECRETS for name in (entry.path[-1], *inside)):
         raise errors.InvalidInput(
             f"{entry.place}: {entry.key} would hold a secret in a file.",
             f"Name the variable that holds it instead: {'.'.join((*entry.path[:-1], 'token_env'))}.",
         )
+
+
+def _is_list(entry: Entry) -> bool:
+    return isinstance(entry.value, list)
 
 
 def _refuse_foreign(path: Path) -> None:

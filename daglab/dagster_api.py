@@ -15,7 +15,7 @@ from daglab import config, errors, parse, web
 
 LONGEST_MESSAGE = 600
 LATEST = 253_402_300_800  # seconds: the end of the year 9999, the last that a date can have
-_SURELY_NOT_DONE = (400, 404, 405, 407, 411, 413, 414, 415, 422, 429, 431)  # refused before anything was carried out
+_SURELY_NOT_DONE = (400, 404, 405, 411, 413, 414, 415, 422, 429, 431)  # refused before anything was carried out
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,20 @@ def connect(settings: config.Config, *, operation: str | None = None) -> Dagster
 
 def query(api: DagsterApi, text: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The data of a query's answer. Raises `Unreachable` when there is none, `NotAuthorised` when refused."""
-    return _execute(api, text, variables, mutation=False)
+    return _execute(api, text, variables)
 
 
-def mutate(api: DagsterApi, text: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The data of a mutation's answer; it is sent once. Raises `web.AnswerLost` when it may have been carried out."""
-    return _execute(api, text, variables, mutation=True)
+def mutate(api: DagsterApi, operation: str, text: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The data of a mutation's answer; it is sent once. `operation` is what it does, such as launchRun.
+
+    Raises `NotAuthorised` when the sandbox does not allow it, `web.AnswerLost` when it may have been carried out.
+    """
+    return _execute(api, text, variables, operation)
+
+
+def permit(api: DagsterApi, operation: str) -> None:
+    """Raises `NotAuthorised` when the sandbox does not allow `operation`; for a command to ask before all else."""
+    web.permit(api.session, operation)
 
 
 def expect(data: Mapping[str, Any], member: str, typename: str) -> dict[str, Any]:
@@ -120,9 +128,12 @@ def shorten(message: str) -> str:
     return message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE].rstrip() + " …"
 
 
-def _execute(api: DagsterApi, text: str, variables: Mapping[str, Any] | None, *, mutation: bool) -> dict[str, Any]:
+def _execute(
+    api: DagsterApi, text: str, variables: Mapping[str, Any] | None, operation: str | None = None
+) -> dict[str, Any]:
+    mutation = operation is not None
     body = {"query": text, "variables": dict(variables or {})}
-    response = web.send(api.session, "POST", f"{api.url}/graphql", mutation=mutation, json=body)
+    response = web.send(api.session, "POST", f"{api.url}/graphql", operation=operation, json=body)
     answer = _json(response)
     if not isinstance(answer, dict) or ("data" not in answer and "errors" not in answer):
         raise _not_dagster(response, mutation)

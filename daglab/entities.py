@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from daglab import dagster_api, errors, parse
+from daglab import dagster_api, errors, metadata, parse
 
 WORKSPACE_QUERY = """
 query Workspace {
@@ -75,6 +75,7 @@ class Job:
     tags: Mapping[str, str]
     is_asset_job: bool
     partition_set: str | None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Asset:
     dependencies: tuple[str, ...]
     repository: str
     location: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -116,9 +118,14 @@ class Workspace:
         return [location for location in self.locations if location.error]
 
 
-def workspace(api: dagster_api.DagsterApi) -> Workspace:
-    """Locations and jobs of the deployment."""
-    return parse_workspace(dagster_api.query(api, WORKSPACE_QUERY))
+def workspace(api: dagster_api.DagsterApi, *, with_metadata: bool = False) -> Workspace:
+    """Locations and jobs of the deployment; the jobs' metadata where it is asked for."""
+    return parse_workspace(dagster_api.query(api, workspace_query(with_metadata=with_metadata)))
+
+
+def workspace_query(*, with_metadata: bool) -> str:
+    """The query for locations and jobs."""
+    return WORKSPACE_QUERY.replace("isAssetJob", f"isAssetJob {metadata.FIELDS}") if with_metadata else WORKSPACE_QUERY
 
 
 @dagster_api.reading("workspaceOrError")
@@ -134,9 +141,10 @@ def parse_workspace(data: Mapping[str, Any]) -> Workspace:
     )
 
 
-def assets_query(fields: Iterable[str], *, by_key: bool = False) -> str:
+def assets_query(fields: Iterable[str], *, by_key: bool = False, with_metadata: bool = False) -> str:
     """The query for assets, with the newer `fields` that this Dagster's AssetNode has."""
     newer = " ".join(text for name, text in _NEWER_FIELDS.items() if name in fields)
+    newer += metadata.FIELDS if with_metadata else ""
     head = (
         "query Assets($keys: [AssetKeyInput!]) { assetNodes(assetKeys: $keys)"
         if by_key
@@ -146,12 +154,16 @@ def assets_query(fields: Iterable[str], *, by_key: bool = False) -> str:
 
 
 def assets(
-    api: dagster_api.DagsterApi, fields: Iterable[str] = (), *, keys: Sequence[tuple[str, ...]] | None = None
+    api: dagster_api.DagsterApi,
+    fields: Iterable[str] = (),
+    *,
+    keys: Sequence[tuple[str, ...]] | None = None,
+    with_metadata: bool = False,
 ) -> list[Asset]:
     """The assets of the deployment, or just those with the `keys`; a location that failed to load has none."""
     variables = None if keys is None else {"keys": [{"path": list(key)} for key in keys]}
-    data = dagster_api.query(api, assets_query(fields, by_key=keys is not None), variables)
-    return parse_assets(data)
+    text = assets_query(fields, by_key=keys is not None, with_metadata=with_metadata)
+    return parse_assets(dagster_api.query(api, text, variables))
 
 
 @dagster_api.reading("assetNodes")
@@ -273,6 +285,7 @@ def _jobs(entry: Mapping[str, Any]) -> list[Job]:
                     _tags(job),
                     bool(job.get("isAssetJob")),
                     dagster_api.text_or_none(sets.get(job["name"])),
+                    metadata.values(job.get("metadataEntries") or ()),
                 )
             )
     return found
@@ -302,4 +315,5 @@ def _asset(node: Mapping[str, Any]) -> Asset:
         dependencies=tuple("/".join(_texts(key["path"])) for key in node.get("dependencyKeys") or []),
         repository=dagster_api.text(node["repository"]["name"]),
         location=dagster_api.text(node["repository"]["location"]["name"]),
+        metadata=metadata.values(node.get("metadataEntries") or ()),
     )

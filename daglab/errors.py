@@ -118,3 +118,8 @@ class Interrupted(DaglabError):
 
 class Terminated(BaseException):
     """A SIGTERM, raised where the program is, so that everything is cleaned up on the way out."""
+
+
+def stop_code(stop: BaseException) -> int:
+    """The exit code of a command that was stopped: 143 by a SIGTERM, 130 by the user."""
+    return 143 if isinstance(stop, Terminated) else 130

@@ -16,9 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from daglab import errors, files, web
+from daglab import errors, files
+
+if TYPE_CHECKING:  # it brings in requests, and not every command asks something
+    from daglab import web
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +56,7 @@ def recording(root: Path, command: str) -> Iterator[Event]:
 
 
 def _line(event: Event, at: datetime, seconds: float, error: BaseException | None) -> dict[str, Any]:
-    traffic = event.traffic or web.Traffic()
+    failed, times = (event.traffic.errors, event.traffic.milliseconds) if event.traffic else (0, [])
     return {
         "v": 1,
         "id": event.id,
@@ -65,11 +68,7 @@ def _line(event: Event, at: datetime, seconds: float, error: BaseException | Non
         "error_code": error.code if isinstance(error, errors.DaglabError) else None,
         "seconds": round(seconds, 3),
         "runs": event.runs,
-        "requests": {
-            "n": len(traffic.milliseconds) + traffic.errors,
-            "errors": traffic.errors,
-            "ms": traffic.milliseconds,
-        },
+        "requests": {"n": len(times) + failed, "errors": failed, "ms": times},
         "bytes": event.bytes,
         "rss_peak": _peak_memory(),
         "usage": [],

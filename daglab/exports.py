@@ -1,4 +1,4 @@
-"""Exports of notebooks as HTML, and the record of them in `.daglab/exports.jsonl`.
+"""Exports of notebooks as HTML.
 
 The HTML comes from `marimo export html` in a process of the project's own Python. What is said of marimo here
 was seen in 0.22 to 0.25.
@@ -7,8 +7,8 @@ was seen in 0.22 to 0.25.
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
-import logging
 import os
 import re
 import secrets
@@ -24,9 +24,6 @@ from urllib.parse import quote
 
 from daglab import config, errors, files, notebooks, parse, processes
 
-log = logging.getLogger(__name__)
-
-RECORD = Path(".daglab", "exports.jsonl")
 NOTEBOOK_SUFFIXES = (".py", ".md", ".qmd")  # the ones that marimo takes
 TAIL_LINES = 6
 TEMPORARY = ".daglab-"
@@ -49,6 +46,8 @@ class Export:
     sha256: str
     exported_at: datetime
     failed: tuple[notebooks.FailedCell, ...]
+    notebook_sha256: str = ""
+    marimo_version: str | None = None
 
 
 def export_html(
@@ -60,11 +59,13 @@ def export_html(
     timeout: float | None,
     env: Mapping[str, str] | None = None,
     flags: Sequence[str] = (),
+    compress: bool = False,
 ) -> Export:
     """Run a notebook with the marimo of `python`, and put the HTML at `output`, missing folders included.
 
     `arguments` are for the notebook (`mo.cli_args()`), `timeout` is in seconds, `env` None this process's, `flags`
-    are for `python`.
+    are for `python`. With `compress` the HTML is written with gzip, always the same bytes for the same page; size and
+    hash are of what is written.
     The HTML of a notebook with failed cells is kept too. Whatever else goes wrong, an older `output` stays
     as it was. Dependencies that the notebook names in a PEP 723 header are not installed.
 
@@ -77,12 +78,17 @@ def export_html(
     notebook, output = notebook.absolute(), output.absolute()
     check_notebook(notebook)
     _check_output(output, notebook)
+    notebook_sha256 = hashlib.sha256(notebook.read_bytes()).hexdigest()  # before it runs: it may change itself
     with _temporary(output) as page:
         finished = processes.run(_command([python, *flags], notebook, page, arguments), timeout=timeout, env=env)
         if finished.timed_out:
             raise _timed_out(notebook, timeout)
         content = page.read_bytes() if page.exists() else b""
         failed = _failed(notebook, python, finished, content)
+        version = notebooks.marimo_version(content.decode("utf-8", "replace"))
+        if compress:
+            content = gzip.compress(content, mtime=0)
+            page.write_bytes(content)
         _put(page, output)
     return Export(
         id=uuid.uuid4().hex,
@@ -93,6 +99,8 @@ def export_html(
         sha256=hashlib.sha256(content).hexdigest(),
         exported_at=datetime.now(timezone.utc),
         failed=failed,
+        notebook_sha256=notebook_sha256,
+        marimo_version=version,
     )
 
 
@@ -107,6 +115,8 @@ def document(export: Export) -> dict[str, Any]:
         "seconds": round(export.seconds, 3),
         "bytes": export.bytes,
         "sha256": export.sha256,
+        "notebook_sha256": export.notebook_sha256,
+        "marimo_version": export.marimo_version,
         "failed": [
             {
                 "cell": cell.index,
@@ -118,6 +128,11 @@ def document(export: Export) -> dict[str, Any]:
             for cell in export.failed
         ],
     }
+
+
+def with_suffix(output: Path, *, compress: bool) -> Path:
+    """The name of an export that is compressed ends in .gz."""
+    return output.with_name(f"{output.name}.gz") if compress and output.suffix != ".gz" else output
 
 
 def default_output(settings: config.Config, notebook: Path) -> Path:
@@ -151,24 +166,6 @@ def link(settings: config.Config, output: Path) -> str | None:
         return None
     base = settings.export.base_url or f"http://127.0.0.1:{settings.dashboard.port}"
     return f"{parse.base_url(base)}/{quote(path.as_posix())}"
-
-
-def record(root: Path, export: Export, outcome: Mapping[str, Any]) -> None:
-    """Append the export to the project's record, where the project has a .daglab/ of its own.
-
-    `outcome` says where people find it, and what it was attached to and how. Paths inside the project are
-    relative to `root`, so that the record survives a move. The file is made for its owner alone, since a
-    link may be a signed one. A record that can't be written is a warning: the export stands all the same.
-    """
-    if not (root / RECORD.parent).is_dir() or files.inside(root, root / RECORD.parent) is None:
-        return
-    line = {"v": 1, **document(export), **outcome}
-    for key, path in (("notebook", export.notebook), ("output", export.output)):
-        line[key] = (files.inside(root, path) or path).as_posix()
-    try:
-        files.append_line(root / RECORD, line, mode=0o600)
-    except OSError as error:
-        log.warning("The export is not recorded in %s: %s.", root / RECORD, error.strerror or error)
 
 
 def check_notebook(notebook: Path) -> None:

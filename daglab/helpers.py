@@ -11,10 +11,11 @@ import contextlib
 import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from daglab import config, dagster_api, entities, events, launches, parse, partitions, runs
+from daglab import config, dagster_api, entities, events, export_record, launches, observations, parse, partitions, runs
 from daglab.errors import DaglabError
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "DaglabError",
     "Look",
     "connect",
+    "exploration_metadata",
     "find_asset",
     "find_job",
     "partition_keys",
@@ -116,7 +118,7 @@ def run_assets(
     with _recorded(client, ",".join(asset.name for asset in assets)) as (event, api):
         target = launches.assets_target(assets)
         tags = partitions.asset_tags(api, assets, partition)
-        return _launch(api, event, target, tags, run_config)
+        return _launch(api, event, target, tags, _body(run_config) or {})
 
 
 def run_job(
@@ -126,10 +128,13 @@ def run_job(
     partition: str | None = None,
     run_config: Mapping[str, Any] | str | None = None,
 ) -> str:
-    """Launch a job and give back the run's id without waiting; otherwise as `run_assets`."""
+    """Launch a job and give back the run's id without waiting; otherwise as `run_assets`.
+
+    Without `run_config`, the run of a partition has the config that the job's own code makes of it.
+    """
     with _recorded(client, f"job:{job.name}") as (event, api):
-        tags = partitions.job_tags(api, job, partition)
-        return _launch(api, event, launches.job_target(job), tags, run_config)
+        tags, body = partitions.job_launch(api, job, partition, _body(run_config))
+        return _launch(api, event, launches.job_target(job), tags, body)
 
 
 def run_status(client: Client, run_id: str) -> Look:
@@ -138,6 +143,32 @@ def run_status(client: Client, run_id: str) -> Look:
     failed = run.has_ended and run.status != "SUCCESS"
     failures = runs.failures(client.api, run_id) if failed else []
     return Look(run, runs.url(client.api, run_id), tuple(failures))
+
+
+def exploration_metadata(
+    key: str | Sequence[str], *, partition: str | None = None, directory: Path | None = None
+) -> dict[str, Any]:
+    """The metadata of an asset's newest good export, as Dagster's own values by label; empty where there is none.
+
+    For the asset's own code: `context.add_output_metadata(exploration_metadata("orders"))`. It reads the record of the
+    daglab project around `directory` (default: the current one), and needs dagster.
+    """
+    import dagster
+
+    name = key if isinstance(key, str) else "/".join(key)
+    settings = config.load(directory=directory)
+    line = export_record.newest(settings.root, f"asset:{name}", partition) or {}
+    entries = line.get("entries")
+    found: dict[str, Any] = {}
+    for entry in entries if isinstance(entries, list) else []:
+        # Somebody else may have written the line, and no asset's run is to fail over it.
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            kind, value = entry["kind"], entry["value"]
+            maker = getattr(dagster.MetadataValue, kind, None) if kind in observations.KINDS else None
+            if kind == "timestamp" and maker:
+                value = datetime.fromisoformat(value)
+            found[str(entry["label"])] = maker(value) if maker else dagster.MetadataValue.text(str(value))  # as in 1.5
+    return found
 
 
 def show(thing: entities.Asset | entities.Job | Look | DaglabError) -> Any:
@@ -166,13 +197,16 @@ def _launch(
     event: events.Event,
     target: launches.Target,
     tags: Mapping[str, str],
-    run_config: Mapping[str, Any] | str | None,
+    body: Mapping[str, Any],
 ) -> str:
-    body = parse.run_config(run_config, "run config") if isinstance(run_config, str) else (run_config or {})
     launches.check_config(api, target, body)
-    run_id = launches.launch(api, target, body, tags)
+    run_id = launches.launch(api, target, body, tags).id
     event.runs.append(run_id)
     return run_id
+
+
+def _body(run_config: Mapping[str, Any] | str | None) -> Mapping[str, Any] | None:
+    return parse.run_config(run_config, "run config") if isinstance(run_config, str) else run_config
 
 
 def _framed(inner: str) -> str:

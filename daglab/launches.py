@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
+import re
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -35,7 +37,7 @@ query Validate($pipeline: PipelineSelector!, $config: RunConfigData) {
     ... on PipelineConfigValidationValid { pipelineName }
     ... on RunConfigValidationInvalid {
       errors {
-        message
+        message reason
         stack {
           entries {
             __typename
@@ -67,12 +69,57 @@ BY_TAG_QUERY = """
 query RunByTag($tags: [ExecutionTag!]) {
   runsOrError(filter: { tags: $tags }, limit: 1) {
     __typename
-    ... on Runs { results { runId } }
+    ... on Runs { results { runId status } }
     ... on InvalidPipelineRunsFilterError { message }
     ... on PythonError { message }
   }
 }
 """
+
+
+PARTITION = "PARTITION"  # the reason of a problem that is not Dagster's, as the others are
+# Compiled where they are needed: most launches are valid.
+_EXAMPLE = r"\s*Example config for the missing entr(?:y|ies): "
+_EXPECTED = r'(?s)\s*Expected:? "(.*?)\.?"\.?\s*\Z'
+_CHOICES = r'expected type "([^"]*)"|enum type (\w+)|(?:Defined fields:|available fields are) (\[.*\])'
+_LONGEST_EXAMPLE = 20_000  # characters
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a launch, at the place `path` of its run config.
+
+    `reason` is Dagster's word for it (MISSING_REQUIRED_FIELD), or PARTITION; `expected` is a type as Dagster writes
+    it; `example` is run config, from its root on, with what is missing.
+    """
+
+    path: tuple[str | int, ...]
+    reason: str
+    message: str
+    expected: str | None = None
+    example: Any = None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The problem in JSON; what there is not is left out."""
+        more = {"expected": self.expected, "example": self.example}
+        found = {key: value for key, value in more.items() if value is not None}
+        return {"path": list(self.path), "reason": self.reason, "message": self.message, **found}
+
+    @property
+    def line(self) -> str:
+        """The problem as a person reads it, with its place as `ops.one.config`."""
+        place = f"at {'.'.join(map(str, self.path))}: " if self.path else ""
+        expected = "" if self.expected is None or self.expected in self.message else f" Expected: {self.expected}"
+        return f"{place}{self.message}{expected}"
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A run that was made; `status` is what Dagster said of it then."""
+
+    id: str
+    status: str | None
 
 
 @dataclass(frozen=True)
@@ -105,13 +152,23 @@ def assets_target(assets: Sequence[entities.Asset]) -> Target:
     implicit = sorted(job for job in common if job.startswith("__ASSET_JOB"))
     if len(places) > 1 or not implicit:
         where = ", ".join(f"{asset.name} in {asset.location}" for asset in assets)
-        raise errors.InvalidInput(f"These assets can't share one run: {where}.", "Launch them one after another.")
+        raise errors.InvalidInput(
+            f"These assets can't share one run: {where}.", "Launch them one after another, or choose with --location."
+        )
     first = assets[0]
     return Target(implicit[0], first.repository, first.location, tuple(asset.key for asset in assets))
 
 
-def check_config(api: dagster_api.DagsterApi, target: Target, config: Mapping[str, Any]) -> None:
-    """Ask Dagster whether the run config is valid. Raises `InvalidInput` that lists everything wrong with it."""
+def check_config(
+    api: dagster_api.DagsterApi,
+    target: Target,
+    config: Mapping[str, Any],
+    partition: errors.InvalidInput | None = None,
+) -> None:
+    """Ask Dagster whether the run config is valid; `partition` is what is wrong with the partition, if anything.
+
+    Raises `InvalidInput` that lists everything, with the list as `errors` in its result.
+    """
     try:
         json.dumps(config, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -120,20 +177,49 @@ def check_config(api: dagster_api.DagsterApi, target: Target, config: Mapping[st
         ) from None
     variables = {"pipeline": _selector(target, "pipelineName"), "config": config}
     problems = parse_config_problems(dagster_api.query(api, VALIDATE_QUERY, variables))
-    if problems:
-        raise errors.InvalidInput(
-            f"The run config is not valid: {'; '.join(problems)}", "Give it with --run-config FILE (YAML or JSON)."
-        )
+    if problems or partition:
+        raise invalid(problems, partition)
 
 
 @dagster_api.reading("isPipelineConfigValid")
-def parse_config_problems(data: Mapping[str, Any]) -> list[str]:
+def parse_config_problems(data: Mapping[str, Any]) -> list[Problem]:
     """What is wrong with the config in the answer to `VALIDATE_QUERY`; nothing for a valid one."""
     answer = data.get("isPipelineConfigValid")
     if isinstance(answer, dict) and answer.get("__typename") == "RunConfigValidationInvalid":
-        return [_config_problem(error) for error in answer["errors"]] or ["no reason given"]
+        return [_problem(error) for error in answer["errors"]] or [Problem((), "UNKNOWN", "no reason given")]
     dagster_api.expect(data, "isPipelineConfigValid", "PipelineConfigValidationValid")
     return []
+
+
+def invalid(problems: Sequence[Problem], partition: errors.InvalidInput | None = None) -> errors.InvalidInput:
+    """The error that lists what is wrong with a run config and with a partition."""
+    every, messages, hints = list(problems), [], []
+    if partition:
+        every.insert(0, Problem((), PARTITION, partition.message))
+        messages.append(partition.message)
+        hints.append(partition.hint)
+    if problems:
+        messages.append("\n  ".join(["The run config is not valid:", *(problem.line for problem in problems)]))
+        hints.append(_config_hint(problems))
+    result = {"errors": [problem.document for problem in every]}
+    return errors.InvalidInput("\n".join(messages), "\n".join(hint for hint in hints if hint), result=result)
+
+
+def read_tags(given: Sequence[str]) -> dict[str, str]:
+    """The tags of a run, written KEY=VALUE; a value may hold anything. Raises `WrongUsage` for what is none."""
+    tags: dict[str, str] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise errors.WrongUsage(f"{text!r} is not a tag.", "Write --tag KEY=VALUE.")
+        if key == LAUNCH_TAG:
+            raise errors.WrongUsage(f"The tag {key} is daglab's own: it finds the run by it.", "Take another key.")
+        if key.startswith("dagster/partition"):
+            raise errors.WrongUsage(f"The tag {key} says which partition runs.", "Name it with --partition KEY.")
+        if key in tags:
+            raise errors.WrongUsage(f"The tag {key} is given twice.", "A tag has one value.")
+        tags[key] = value
+    return tags
 
 
 def launch(
@@ -143,8 +229,8 @@ def launch(
     tags: Mapping[str, str],
     *,
     launch_id: str | None = None,
-) -> str:
-    """Launch one run and give back its id; never two, even when the answer is lost.
+) -> Launched:
+    """Launch one run; never two, even when the answer is lost.
 
     The run carries the tag `daglab/launch_id`, and a lost answer is settled by asking for it, for as long as
     an answer may take. Raises `OutcomeUnknown` with the launch id when that finds nothing.
@@ -157,7 +243,7 @@ def launch(
         "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in every.items()]},
     }
     try:
-        return parse_launch(dagster_api.mutate(api, LAUNCH_MUTATION, {"params": params}))
+        return parse_launch(dagster_api.mutate(api, "launchRun", LAUNCH_MUTATION, {"params": params}))
     except web.AnswerLost as lost:
         return _settle(api, launch_id, lost)
     except dagster_api.ServerFailed as failed:
@@ -169,18 +255,18 @@ def launch(
         return _settle(api, launch_id, refused)
 
 
-def parse_launch(data: Mapping[str, Any]) -> str:
-    """The run's id in the answer to `LAUNCH_MUTATION`. Raises `AnswerLost` when it does not say what was done."""
+def parse_launch(data: Mapping[str, Any]) -> Launched:
+    """The run in the answer to `LAUNCH_MUTATION`. Raises `AnswerLost` when it does not say what was done."""
     try:
         with dagster_api.reading("launchRun"):
-            return _id(dagster_api.expect(data, "launchRun", "LaunchRunSuccess")["run"])
+            return _launched(dagster_api.expect(data, "launchRun", "LaunchRunSuccess")["run"])
     except dagster_api.ServerFailed:
         raise
     except errors.Unreachable as unclear:
         raise web.AnswerLost(unclear.message, "It may have been carried out.") from unclear
 
 
-def _settle(api: dagster_api.DagsterApi, launch_id: str, error: errors.DaglabError) -> str:
+def _settle(api: dagster_api.DagsterApi, launch_id: str, error: errors.DaglabError) -> Launched:
     """The run of a launch that ended with `error`, if there is one.
 
     After a lost answer a slow server may make it as late as an answer may come; after an error that the server
@@ -194,7 +280,7 @@ def _settle(api: dagster_api.DagsterApi, launch_id: str, error: errors.DaglabErr
             said = f"Asking for its run failed, too: {unanswered.message}"
         else:
             if found is not None:
-                log.warning("The run %s was made, although: %s", found, error.message)
+                log.warning("The run %s was made, although: %s", found.id, error.message)
                 return found
             if not isinstance(error, web.AnswerLost):
                 raise error
@@ -208,18 +294,18 @@ def _settle(api: dagster_api.DagsterApi, launch_id: str, error: errors.DaglabErr
         time.sleep(0.5)
 
 
-def _by_tag(api: dagster_api.DagsterApi, launch_id: str) -> str | None:
+def _by_tag(api: dagster_api.DagsterApi, launch_id: str) -> Launched | None:
     data = dagster_api.query(api, BY_TAG_QUERY, {"tags": [{"key": LAUNCH_TAG, "value": launch_id}]})
     with dagster_api.reading("runsOrError"):
         results = dagster_api.expect(data, "runsOrError", "Runs")["results"]
-        return _id(results[0]) if results else None
+        return _launched(results[0]) if results else None
 
 
-def _id(run: Mapping[str, Any]) -> str:
+def _launched(run: Mapping[str, Any]) -> Launched:
     run_id = run["runId"]
     if not isinstance(run_id, str) or not run_id:
         raise TypeError("runId is no text")
-    return run_id
+    return Launched(run_id, dagster_api.text_or_none(run.get("status")))
 
 
 def _selector(target: Target, job_field: str) -> dict[str, Any]:
@@ -234,9 +320,55 @@ def _selector(target: Target, job_field: str) -> dict[str, Any]:
     return selector
 
 
-def _config_problem(error: Mapping[str, Any]) -> str:
+def _problem(error: Mapping[str, Any]) -> Problem:
     """One problem with the place it is at; Dagster's own `path` is always empty, its stack is not."""
-    entries = error["stack"]["entries"]
-    place = ".".join(str(entry.get("fieldName", entry.get("listIndex"))) for entry in entries)
-    message = dagster_api.shorten(str(error["message"]).strip())
-    return f"at {place}: {message}" if place else message
+    path = tuple(entry.get("fieldName", entry.get("listIndex")) for entry in error["stack"]["entries"])
+    reason, message = dagster_api.text(error["reason"]), dagster_api.text(error["message"]).strip()
+    example = None
+    if reason.startswith("MISSING_REQUIRED_FIELD") and (marked := re.search(_EXAMPLE, message)):
+        example = _from_root(path, _literal(message[marked.end() :]))
+        message = message[: marked.start()]
+    expected = None
+    if told := re.search(_EXPECTED, message):
+        expected, message = told[1], message[: told.start()]
+    elif choices := list(re.finditer(_CHOICES, message)):
+        expected = next(text for text in choices[-1].groups() if text is not None)
+    shorten = dagster_api.shorten
+    return Problem(path, reason, shorten(message), expected and shorten(expected), example)
+
+
+def _literal(text: str) -> Any:
+    """The value that Dagster has written in Python's way; None for what is no plain data."""
+    if len(text) > _LONGEST_EXAMPLE:
+        return None
+    try:
+        return json.loads(json.dumps(ast.literal_eval(text), allow_nan=False))
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return None
+
+
+def _from_root(path: Sequence[str | int], value: Any) -> Any:
+    """What stands at `path`, as run config from the root; None for None."""
+    for part in reversed(path if value is not None else ()):
+        value = {part: value} if isinstance(part, str) else [value]
+    return value
+
+
+def _config_hint(problems: Sequence[Problem]) -> str:
+    how = "Give it with --run-config FILE or --config-yaml TEXT (YAML or JSON)"
+    example: Any = None
+    for problem in problems:
+        example = _merged(example, problem.example)
+    if example is None:
+        return f"{how}."
+    import yaml
+
+    text = yaml.safe_dump(example, sort_keys=False, allow_unicode=True).rstrip()
+    return f"{how}. An example of what is missing:\n{text}"
+
+
+def _merged(one: Any, other: Any) -> Any:
+    """Two examples in one."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {**one, **{key: _merged(one.get(key), value) for key, value in other.items()}}
+    return other if one is None else one

@@ -91,6 +91,12 @@ def has_code(html: str) -> bool:
     return any(_text(cell.get("code")).strip() for cell in _cells(_mount_config(html), "notebook"))
 
 
+def marimo_version(html: str) -> str | None:
+    """The marimo that wrote the HTML, as its session says; None where it does not."""
+    found = re.search(r'"marimo_version": *"([\w.+-]{1,40})"', html)
+    return found[1] if found else None
+
+
 def _mount_config(html: str) -> dict[str, Any]:
     """The members of the object that marimo's page starts from; a page may bring scripts of its own before it."""
     places = list(MOUNT_CONFIG.finditer(html))

@@ -21,6 +21,79 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 url_option = click.option(
     "--url", metavar="URL", help="Address of Dagster's webserver.  [default: dagster.url, else host and port]"
 )
+_FLAGS = "daglab.flags"
+TOKEN_VARIABLE = "DAGLAB_AUTH_TOKEN"  # noqa: S105 (a variable's name)
+
+
+def env_option(command: Command) -> Command:
+    """The option --env, which `flags` tells of."""
+    text = "The environment of the config.  [default: $DAGLAB_ENV]"
+    return _config_option("--env", "env", metavar="NAME", help=text)(command)
+
+
+def connection_options(command: Command) -> Command:
+    """The options that say which deployment, as whom, and whether it may be changed; `flags` tells of them."""
+    options = (
+        _config_option(
+            "--url",
+            "dagster.url",
+            metavar="URL",
+            help="Address of Dagster's webserver.  [default: dagster.url, else host and port]",
+        ),
+        _config_option(
+            "--dagster-port", "dagster.port", type=click.IntRange(1, 65535), help="Its port on dagster.host."
+        ),
+        click.option(
+            "--auth-token",
+            metavar="TOKEN",
+            expose_value=False,
+            callback=_remember_token,
+            help="The token: env:NAME, file:PATH, or the token itself, which other users of the machine can see.",
+        ),
+        env_option,
+        _config_option(
+            "--sandbox",
+            "security.sandbox_mode",
+            is_flag=True,
+            default=None,
+            help="Ask the deployment, and change nothing there but what security.allowed_operations names.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def flags(more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What the options above say, and `more`, for `config.load`: values by dotted key, None for not given."""
+    given = {**click.get_current_context().meta.get(_FLAGS, {}), **(more or {})}
+    if given.get("dagster.url") is not None and given.get("dagster.port") is not None:
+        raise errors.WrongUsage("--url and --dagster-port both say where Dagster is.", "Give one of them.")
+    return given
+
+
+def _config_option(flag: str, key: str, **settings: Any) -> Callable[[Command], Command]:
+    def remember(context: click.Context, _: click.Parameter, value: Any) -> None:
+        if value not in (None, False):
+            context.meta.setdefault(_FLAGS, {})[key] = value
+
+    return click.option(flag, key.replace(".", "_"), expose_value=False, callback=remember, **settings)
+
+
+def _remember_token(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    """A token itself goes on by way of a variable, as every other one: it is in no config and no error."""
+    if value is None:
+        return
+    found = context.meta.setdefault(_FLAGS, {})
+    kind, colon, name = value.partition(":")
+    if kind == "file" and colon:
+        found["dagster.auth.token_file"] = name
+    elif kind == "env" and colon:
+        found["dagster.auth.token_env"] = name
+    else:
+        redaction.hide(value)
+        os.environ[TOKEN_VARIABLE] = value
+        found["dagster.auth.token_env"] = TOKEN_VARIABLE
 
 
 class Seconds(click.FloatRange):
@@ -51,6 +124,18 @@ class Group(click.Group):
             ctx.exit(2)
         return super().parse_args(ctx, args)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest commands for an unknown one."""
+        names = self.list_commands(ctx)
+        if args[0] not in names and not args[0].startswith("-") and not ctx.resilient_parsing:
+            from daglab import parse
+
+            hint = parse.did_you_mean(args[0], names) or f"`{ctx.command_path} --help` lists the commands."
+            raise errors.WrongUsage(f"There is no command {args[0]!r}.", hint)
+        return super().resolve_command(ctx, args)
+
 
 def plain(text: str) -> str:
     """`text` with what a terminal would act on made visible, and without tokens."""
@@ -59,11 +144,32 @@ def plain(text: str) -> str:
 
 def document(result: Mapping[str, Any]) -> None:
     """Print the one JSON document of a command."""
+    _print(clean(json_text(result)).encode("utf-8", "backslashreplace"))
+
+
+def json_text(result: Mapping[str, Any]) -> str:
+    """A result as JSON text that a person can read, too: a line for each key, and for each item of a list."""
     import json
 
-    text = redaction.clean(json.dumps(result, ensure_ascii=False, indent=2, default=str))
-    text = _CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
-    _print(text.encode("utf-8", "backslashreplace"))
+    def line(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, default=str)  # with an indent, json would leave its fast path
+
+    def block(value: Any) -> str:
+        if not (isinstance(value, list) and value and isinstance(value[0], dict)):
+            return line(value)
+        return "[\n    " + ",\n    ".join(map(line, value)) + "\n  ]"
+
+    return "{\n  " + ",\n  ".join(f"{line(str(key))}: {block(value)}" for key, value in result.items()) + "\n}"
+
+
+def clean(text: str) -> str:
+    """JSON, CSV or Markdown without tokens, and with what a terminal would act on as an escape."""
+    return _CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", redaction.clean(text))
+
+
+def text(written: str) -> None:
+    """Print a text that is a result in itself."""
+    _print(clean(written).rstrip("\n").encode("utf-8", "backslashreplace"))
 
 
 def data(text: str) -> None:

@@ -56,12 +56,54 @@ def asset_keys(text: str) -> list[tuple[str, ...]]:
     return list(dict.fromkeys(keys))
 
 
-def attach_target(text: str) -> tuple[str, ...]:
-    """The asset key of a target written `asset:KEY`."""
-    kind, colon, key = text.partition(":")
+def names(texts: Iterable[str]) -> list[str]:
+    """The names in comma lists, each once, in their order."""
+    found = (name.strip() for text in texts for name in text.split(","))
+    return list(dict.fromkeys(name for name in found if name))
+
+
+def pairs(text: str, flag: str) -> dict[str, str | None]:
+    """The tags of `k=v,k2=v2`; a key alone has the value None. Raises `WrongUsage` for one without a key."""
+    found: dict[str, str | None] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, value = part.partition("=")
+        if not key.strip():
+            raise errors.WrongUsage(f"{part!r} in {flag} has no key.", f"Write it like {flag} team=sales,tier=1.")
+        found[key.strip()] = value.strip() if equals else None
+    return found
+
+
+@dataclass(frozen=True)
+class AttachTarget:
+    """What an export is attached to: an asset, perhaps one partition of it, or the assets of a job."""
+
+    asset: tuple[str, ...] = ()
+    partition: str | None = None
+    job: str | None = None
+
+
+def attach_target(text: str) -> AttachTarget:
+    """A target written `asset:KEY[@PARTITION]`, `asset://KEY[:PARTITION]` or `job:NAME`.
+
+    In the first form the last @ counts, in the second one the first colon. Raises `WrongUsage` for another form,
+    `InvalidInput` for a key with an empty part.
+    """
+    kind, colon, rest = text.partition(":")
+    if kind == "job" and rest.strip():
+        return AttachTarget(job=rest.strip())
     if kind != "asset" or not colon:
-        raise errors.WrongUsage(f"{text!r} is not a target to attach to.", "Write --attach asset:KEY.")
-    return asset_key(key)
+        raise errors.WrongUsage(
+            f"{text!r} is not a target to attach to.", "Write --attach asset:KEY, asset:KEY@PARTITION or job:NAME."
+        )
+    if rest.startswith("//"):
+        key, mark, partition = rest.removeprefix("//").partition(":")
+    elif "@" in rest:
+        key, mark, partition = rest.rpartition("@")
+    else:
+        key, mark, partition = rest, "", ""
+    if mark and not partition:
+        raise errors.WrongUsage(f"{text!r} ends without a partition.", f"Name it after the {mark}, or leave that out.")
+    return AttachTarget(asset=asset_key(key), partition=partition or None)
 
 
 def base_url(text: str) -> str:

@@ -26,14 +26,20 @@ query JobPartitions($repository: RepositorySelector!, $name: String!) {
 }
 """
 
-# Dagster itself knows the tags of a job's partition: one for each dimension, and those that its code adds.
-TAGS_QUERY = """
-query PartitionTags($repository: RepositorySelector!, $name: String!, $partition: String!) {
+# Dagster itself knows what makes a run of a job's partition: tags, one for each dimension and those that its code
+# adds, and run config. It puts in neither by itself.
+LAUNCH_QUERY = """
+query PartitionLaunch($repository: RepositorySelector!, $name: String!, $partition: String!, $config: Boolean!) {
   partitionSetOrError(repositorySelector: $repository, partitionSetName: $name) {
     __typename
     ... on PartitionSet {
       partition(partitionName: $partition) {
         tagsOrError { __typename ... on PartitionTags { results { key value } } ... on PythonError { message } }
+        runConfigOrError @include(if: $config) {
+          __typename
+          ... on PartitionRunConfig { yaml }
+          ... on PythonError { message }
+        }
       }
     }
     ... on PartitionSetNotFoundError { message }
@@ -61,12 +67,19 @@ def asset_tags(api: dagster_api.DagsterApi, assets: Sequence[entities.Asset], pa
     return tags(partition or "", partitioned[0].dimensions)
 
 
-def job_tags(api: dagster_api.DagsterApi, job: entities.Job, partition: str | None) -> dict[str, str]:
-    """The tags that launch `job` for `partition`; raises as `asset_tags` does."""
+def job_launch(
+    api: dagster_api.DagsterApi, job: entities.Job, partition: str | None, config: Mapping[str, Any] | None
+) -> tuple[dict[str, str], Mapping[str, Any]]:
+    """The tags and the run config that launch `job` for `partition`; raises as `asset_tags` does.
+
+    The run config is `config`, and where that is None what the job's code makes of the partition.
+    """
     if not _wanted(partition, [job.name] if job.partition_set else [], job.name):
-        return {}
+        return {}, config or {}
     _check(partition, job.name, keys(api, job))
-    return parse_job_tags(dagster_api.query(api, TAGS_QUERY, {**_partition_set(job), "partition": partition}))
+    variables = {**_partition_set(job), "partition": partition, "config": config is None}
+    data = dagster_api.query(api, LAUNCH_QUERY, variables)
+    return parse_job_tags(data), parse_job_config(data) if config is None else config
 
 
 def keys(api: dagster_api.DagsterApi, target: entities.Asset | entities.Job) -> list[str]:
@@ -116,10 +129,18 @@ def parse_job_partitions(data: Mapping[str, Any]) -> list[str]:
 
 @dagster_api.reading("partitionSetOrError")
 def parse_job_tags(data: Mapping[str, Any]) -> dict[str, str]:
-    """The tags of a run for the partition in the answer to `TAGS_QUERY`."""
+    """The tags of a run for the partition in the answer to `LAUNCH_QUERY`."""
     found = dagster_api.expect(data, "partitionSetOrError", "PartitionSet")
     results = dagster_api.expect(found["partition"], "tagsOrError", "PartitionTags")["results"]
     return {tag["key"]: tag["value"] for tag in results}
+
+
+@dagster_api.reading("partitionSetOrError")
+def parse_job_config(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The run config for the partition in the answer to `LAUNCH_QUERY`."""
+    found = dagster_api.expect(data, "partitionSetOrError", "PartitionSet")
+    text = dagster_api.expect(found["partition"], "runConfigOrError", "PartitionRunConfig")["yaml"]
+    return parse.run_config(dagster_api.text(text), "run config that the job has for the partition")
 
 
 def _asset_keys(api: dagster_api.DagsterApi, assets: Sequence[entities.Asset]) -> dict[Place, list[str]]:

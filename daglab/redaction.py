@@ -10,9 +10,9 @@ _secrets: set[str] = set()
 
 
 def hide(secret: str) -> None:
-    """Leave this out of all text from now on."""
+    """Leave this out of all text from now on, and as JSON writes it, too."""
     if len(secret) >= SHORTEST:
-        _secrets.add(secret)
+        _secrets.update((secret, secret.replace("\\", "\\\\").replace('"', '\\"')))
 
 
 def clean(text: str) -> str:

@@ -1,8 +1,9 @@
 """HTTP: one session, who we are to the server, when a request is sent again, and what never shows.
 
 Rules: every request has a timeout. A connection that could not be made is tried again. A query that broke off or got
-429, 502, 503 or 504 is asked again. A mutation that may have arrived is never sent again. Redirects are
-not followed, so that no header reaches another origin.
+429, 502, 503 or 504 is asked again. A mutation that may have arrived is never sent again. What got 401 was refused
+before it was done, and goes out once more when there is a new token. Redirects are not followed, so that no header
+reaches another origin.
 """
 
 from __future__ import annotations
@@ -11,19 +12,18 @@ import logging
 import math
 import os
 import random
-import shlex
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 
 import requests
 import urllib3
 
-from daglab import __version__, config, config_keys, errors, parse, processes, redaction
+from daglab import __version__, config, credentials, errors, parse, trust
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class Session:
     retries: int
     traffic: Traffic = field(default_factory=Traffic)
     withheld: str | None = None
+    allowed: frozenset[str] | None = None  # the sandbox: what may be changed; None is no sandbox
     deadline: float | None = None  # by time.monotonic(): nothing is waited for beyond it
 
 
@@ -65,61 +66,67 @@ class AnswerLost(errors.OutcomeUnknown):
     """The request may have arrived, and its answer did not."""
 
 
-@dataclass(frozen=True)
-class _Bearer(requests.auth.AuthBase):
-    """Sets the header itself; as an auth object it also keeps requests from looking into ~/.netrc."""
+@dataclass(frozen=True, eq=False)
+class Identity(requests.auth.AuthBase):
+    """Who we are: sets the headers itself; as an auth object it also keeps requests from looking into ~/.netrc.
 
-    token: str | None = field(repr=False)
+    `read` reads the headers anew, within seconds, where they may have changed; `said` says in a hint what was sent.
+    """
+
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    read: Callable[[float], dict[str, str]] | None = field(default=None, repr=False)
+    said: str = "The token that was sent"
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self.token is not None:
-            request.headers["Authorization"] = f"Bearer {self.token}"
+        """Put the headers on a request."""
+        request.headers.update(self.headers)
         return request
 
 
 def session(settings: config.Config, *, operation: str | None = None) -> Session:
     """A session for the deployment of `settings`; `operation` is the id that its requests carry.
 
-    Raises `NotSetUp` when a named token is not there, before anything is sent.
+    Raises `NotSetUp` when a named secret is not there, before anything is sent.
     """
-    credential = config.credential(settings, os.environ)
-    token = read_token(credential.auth, credential.origin) if credential and credential.auth else None
+    credential = trust.credential(settings, os.environ)
     http = requests.Session()
-    http.auth = _Bearer(token)
+    http.auth = _identity(credential, settings.url)
+    http.verify = os.environ.get("SSL_CERT_FILE") or True  # requests itself looks for REQUESTS_CA_BUNDLE, which wins
     http.headers["User-Agent"] = f"daglab/{__version__}"
     if operation:
         http.headers["X-Daglab-Operation"] = operation
     graphql = settings.dagster.graphql
     withheld = None
     if credential and credential.withheld:
-        withheld = f"the token named by {credential.origin} was not sent, because {credential.withheld}"
+        withheld = f"what is named by {credential.origin} was not sent, because {credential.withheld}"
         log.info("%s", withheld)
-    return Session(http, graphql.timeout, graphql.max_retries, withheld=withheld)
+    security = settings.security
+    allowed = frozenset(security.allowed_operations) if security.sandbox_mode else None
+    return Session(http, graphql.timeout, graphql.max_retries, withheld=withheld, allowed=allowed)
 
 
-def read_token(auth: config_keys.Auth, origin: str) -> str:
-    """The token that `auth` names, as `origin` says. Raises `NotSetUp` when it is missing or can't be a header.
+def _identity(credential: trust.Credential | None, url: str) -> Identity:
+    """The auth object of a session; its headers are read here for the first time."""
+    if credential is None or credential.auth is None:
+        return Identity()
+    auth, origin = credential.auth, credential.origin
 
-    What is named is not shown: it may be the token itself, put in the wrong place.
-    """
-    if auth.token_env:
-        token, source = os.environ.get(auth.token_env, ""), "variable"
-        hint = "Set that variable: export NAME=..., its name alone belongs into the config."
-    elif auth.token_file:
-        token, source = _file_token(Path(os.path.expanduser(auth.token_file)), origin), "file"
-        hint = "Write the token into it, readable for you alone."
-    else:
-        token, source = _command_token(auth.token_command or "", origin), "command"
-        hint = "Run the command by hand: it has to print the token and exit with 0."
-    token = token.strip()
-    if not token:
-        raise errors.NotSetUp(f"The {source} that {origin} names has no token.", hint)
-    if not (token.isascii() and token.isprintable()):
-        raise errors.NotSetUp(
-            f"The {source} that {origin} names holds no token, but line breaks or special characters.", hint
+    def read(timeout: float) -> dict[str, str]:
+        return credentials.headers(auth, origin, url, timeout=timeout)
+
+    how = credentials.kind(auth, url)
+    said = f"The secret of {origin} was sent as {how}, and" if how else f"What {origin} says was sent, and"
+    again = read if credentials.may_change(auth) else None
+    return Identity(read(credentials.COMMAND_TIMEOUT), again, said)
+
+
+def permit(session: Session, operation: str) -> None:
+    """Raises `NotAuthorised` when the sandbox does not allow `operation`, such as launchRun. Nothing is sent."""
+    if session.allowed is not None and operation not in session.allowed:
+        raise errors.NotAuthorised(
+            f"The sandbox does not allow {operation}; nothing was sent.",
+            f"Add {operation} to security.allowed_operations, or leave out --sandbox and security.sandbox_mode.",
         )
-    redaction.hide(token)
-    return token
 
 
 def send(
@@ -127,20 +134,23 @@ def send(
     method: str,
     url: str,
     *,
-    mutation: bool = False,
+    operation: str | None = None,
     json: Any = None,
 ) -> requests.Response:
     """Send one request by the rules above, and give back the answer, whatever its status.
 
+    `operation` names what the request changes on the server (launchRun); it makes a mutation of it.
+
     Raises `Unreachable` when there was no answer, `AnswerLost` when a mutation's answer was lost,
-    `NotAuthorised` for 401 and 403.
+    `NotAuthorised` for 401 and 403, and before anything is sent for what the sandbox does not allow.
     """
     attempt = 0
-    if mutation:
-        session.http.close()  # a kept connection may be closed at the other end, which looks as if an answer were lost
+    mutation = operation is not None
+    if operation is not None:
+        permit(session, operation)
     while True:
         try:
-            response = _send_once(session, method, url, json=json)
+            response = _send_known(session, method, url, mutation=mutation, json=json)
         except requests.RequestException as error:
             if attempt >= session.retries or not _may_resend(error, mutation) or _left(session) <= 0:
                 raise _explained(error, url, mutation) from error
@@ -149,7 +159,7 @@ def send(
             lost = AnswerLost if mutation else errors.Unreachable
             raise lost(f"{parse.display_url(url)} answered with headers that can't be read.", "See its log.") from error
         except OSError as error:  # the only other one that requests does not wrap
-            raise errors.NotSetUp(f"{error}.", "Correct REQUESTS_CA_BUNDLE, or unset it.") from error
+            raise errors.NotSetUp(f"{error}.", "Correct REQUESTS_CA_BUNDLE or SSL_CERT_FILE, or unset it.") from error
         else:
             done = mutation or response.status_code not in AGAIN
             if done or attempt >= session.retries or _left(session) <= 0:
@@ -161,7 +171,33 @@ def send(
         attempt += 1
 
 
-def _send_once(session: Session, method: str, url: str, *, json: Any) -> requests.Response:
+def _send_known(session: Session, method: str, url: str, *, mutation: bool, json: Any) -> requests.Response:
+    """Send one request, and once more when the token was refused and there is a new one."""
+    response = _send_once(session, method, url, mutation=mutation, json=json)
+    if response.status_code == 401 and _renewed(session, url):
+        return _send_once(session, method, url, mutation=mutation, json=json)
+    return response
+
+
+def _renewed(session: Session, url: str) -> bool:
+    """Read the token again; whether it is another one. Raises `NotAuthorised` when it can't be read any more."""
+    identity = session.http.auth
+    if not isinstance(identity, Identity) or identity.read is None:
+        return False
+    try:
+        headers = identity.read(min(credentials.COMMAND_TIMEOUT, max(_left(session), SHORTEST_WAIT)))
+    except errors.NotSetUp as error:
+        message = f"{parse.display_url(url)} refused the token (401), and there is no other: {error.message}"
+        raise errors.NotAuthorised(message, error.hint) from None
+    changed = headers != identity.headers
+    identity.headers.update(headers)
+    log.info("the token was refused; read again it is %s", "a new one" if changed else "the same")
+    return changed
+
+
+def _send_once(session: Session, method: str, url: str, *, mutation: bool, json: Any) -> requests.Response:
+    if mutation:
+        session.http.close()  # a kept connection may be closed at the other end, which looks as if an answer were lost
     started = time.monotonic()
     limit = min(session.timeout, max(_left(session), SHORTEST_WAIT))
     try:
@@ -202,16 +238,26 @@ def _body(response: requests.Response) -> bytes:
 
 def _never_connected(error: BaseException) -> bool:
     """Whether not one byte of the request can have arrived: the connection itself was not made."""
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    if isinstance(reason, urllib3.exceptions.ProxyError):
-        reason = reason.original_error
     made_none = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
-    return isinstance(error, requests.ConnectTimeout) or isinstance(reason, made_none)
+    not_made = isinstance(error, requests.ConnectTimeout) or isinstance(_reason(error), made_none)
+    return not_made or _no_tunnel(error) is not None
+
+
+def _reason(error: BaseException) -> BaseException | None:
+    """What urllib3 gave up for; below the proxy's own wrapper."""
+    reason: BaseException | None = getattr(error.args[0], "reason", None) if error.args else None
+    return reason.original_error if isinstance(reason, urllib3.exceptions.ProxyError) else reason
+
+
+def _no_tunnel(error: BaseException) -> str | None:
+    """The status that a proxy refused to make a tunnel with (407 Proxy Authentication Required); None without one."""
+    failed, colon, status = str(_reason(error)).partition("Tunnel connection failed: ")
+    return status if colon and not failed else None
 
 
 def _may_resend(error: requests.RequestException, mutation: bool) -> bool:
-    if isinstance(error, (requests.exceptions.SSLError, *_NEVER_SENT)):
-        return False  # neither gets better
+    if isinstance(error, (requests.exceptions.SSLError, *_NEVER_SENT)) or (_no_tunnel(error) or "").startswith("407"):
+        return False  # none gets better
     if _never_connected(error):
         return True
     broken_off = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
@@ -244,11 +290,13 @@ def _explained(error: requests.RequestException, url: str, mutation: bool) -> er
         return errors.InvalidInput(
             f"The request to {where} can't be written ({type(error).__name__}).", "Correct the address or the value."
         )
+    if isinstance(error, requests.exceptions.ProxyError) and _never_connected(error):
+        return _proxy_problem(where, _no_tunnel(error) or _cause(error))
     if _never_connected(error):
         hint = "Is it running? Start it with `dagster dev`, or name the right address with --url."
         return errors.Unreachable(f"Nothing answers at {where}: {_cause(error)}.", hint)
     if (distrust := _distrust(error)) is not None:
-        hint = "Name the authority's certificate in REQUESTS_CA_BUNDLE, or correct the address."
+        hint = "Name the authority's certificate in REQUESTS_CA_BUNDLE or SSL_CERT_FILE, or correct the address."
         return errors.Unreachable(f"The certificate of {where} is not trusted: {distrust}.", hint)
     if mutation:
         return AnswerLost(f"{where} was sent a request, and its answer was lost.", "It may have been carried out.")
@@ -258,6 +306,15 @@ def _explained(error: requests.RequestException, url: str, mutation: bool) -> er
         hint = "A larger dagster.graphql.timeout gives a slow server more time."
         return errors.Unreachable(f"{where} did not answer in time.", hint)
     return errors.Unreachable(f"{where} broke off without an answer ({type(error).__name__}).", "Try again.")
+
+
+def _proxy_problem(where: str, why: str) -> errors.DaglabError:
+    """The server was not reached at all: what stands in between is told by variables, and not by the address."""
+    if why.startswith("407"):
+        hint = "Write it as http://NAME:PASSWORD@HOST:PORT in HTTP_PROXY and HTTPS_PROXY, or add the host to NO_PROXY."
+        return errors.NotAuthorised(f"The proxy before {where} wants to know who you are (407).", hint)
+    hint = "Correct HTTP_PROXY and HTTPS_PROXY, or add the host to NO_PROXY."
+    return errors.Unreachable(f"The proxy before {where} can't be used: {why}.", hint)
 
 
 def _distrust(error: requests.RequestException) -> str | None:
@@ -288,33 +345,19 @@ def _refuse_redirect(response: requests.Response, url: str) -> requests.Response
 
 
 def _refuse_unauthorised(response: requests.Response, session: Session) -> requests.Response:
-    if response.status_code not in (401, 403):
+    where, status = parse.display_url(response.url), response.status_code
+    if status == 407:
+        raise _proxy_problem(where, str(status))
+    if status not in (401, 403):
         return response
-    where = parse.display_url(response.url)
-    message = f"{where} refused the request ({response.status_code})."
+    identity = session.http.auth
     if session.withheld:
         hint = f"Note that {session.withheld}. If you trust that address, name it yourself with --url."
-    elif "Authorization" in response.request.headers:
-        hint = "The token that was sent is not accepted there: renew it, or name another."
+    elif isinstance(identity, Identity) and identity.headers:
+        lacks = "lacks the right: ask for it" if status == 403 else "is not accepted there: renew it"
+        hint = f"{identity.said} {lacks}, or name another; dagster.auth.type says how it is sent."
+    elif trust.is_cloud(response.url):
+        hint = f"Name a token: export {trust.CLOUD_VARIABLE}=..., or DAGLAB_DAGSTER__AUTH__TOKEN_FILE=FILE."
     else:
-        hint = "Name a token: export DAGSTER_GRAPHQL_TOKEN=..., or DAGLAB_DAGSTER__AUTH__TOKEN_FILE=FILE."
-    raise errors.NotAuthorised(message, hint)
-
-
-def _file_token(path: Path, origin: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise errors.NotSetUp(
-            f"The token file that {origin} names can't be read: {error.strerror}.", "Check its path."
-        ) from None
-
-
-def _command_token(command: str, origin: str) -> str:
-    """What the user's own command prints; its stderr is not shown, it may say too much."""
-    try:
-        words = shlex.split(command)
-    except ValueError as error:
-        raise errors.NotSetUp(f"The command that {origin} names can't be read: {error}.", "Close its quotes.") from None
-    finished = processes.run(words, timeout=30.0)
-    return finished.stdout if finished.returncode == 0 and not finished.timed_out else ""
+        hint = f"Name a token: export {trust.TOKEN_VARIABLE}=..., or DAGLAB_DAGSTER__AUTH__TOKEN_FILE=FILE."
+    raise errors.NotAuthorised(f"{where} refused the request ({status}).", hint)

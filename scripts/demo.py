@@ -103,8 +103,8 @@ def walk(project: Path, home: Path, url: str, pages: str) -> str:
     notebook = f"dagster/notebooks/asset_{ASSET}.py"
     exported = json.loads(daglab(project, env, "export", notebook, "--attach", f"asset:{ASSET}", "--json"))
     shown = read_back(url)
-    if shown != exported["attached"]["link"]:
-        sys.exit(f"Dagster shows {shown}, and {exported['attached']['link']} was attached.")
+    if shown != exported["attached"][0]["link"]:
+        sys.exit(f"Dagster shows {shown}, and {exported['attached'][0]['link']} was attached.")
     page = requests.get(shown, timeout=30)
     if page.status_code != 200 or page.content != Path(exported["output"]).read_bytes():
         sys.exit(f"{shown} is not the exported page.")

@@ -39,7 +39,8 @@ def config_page(now: str) -> str:
     """docs/config.md with its table of keys written anew."""
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for key in config_keys.known().values():
-        default = "" if key.default is None else f"`{key.default}`"
+        default = config_keys.to_text(key.default)
+        default = f"`{default}`" if default else ""
         rows.append(f"| `{key.name}` | {config_keys.KINDS[key.type]} | {default} | {key.doc} |")
     before, _, rest = now.partition(BEGIN)
     return before + BEGIN + "\n".join(rows) + "\n" + END + rest.partition(END)[2]

@@ -1,7 +1,7 @@
 """Reports one asset observation to the Dagster instance of DAGSTER_HOME; run by the project's own Python.
 
-Takes a JSON request from the variable DAGLAB_OBSERVATION: asset_key, description, newest_run and asked_at
-(what the server showed, and when it was asked), and entries of label, kind and value. Prints JSON lines:
+Takes a JSON request from the variable DAGLAB_OBSERVATION: asset_key, description, partition, newest_run and
+asked_at (what the server showed, and when it was asked), and entries of label, kind and value. Prints JSON lines:
 {"refused": why} when nothing was written, {"writing": true} before the write, {"written": true} after it.
 Imports nothing of daglab: that Python may not have it.
 """
@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from datetime import timezone
+from datetime import datetime, timezone
 from typing import Any
 
 AS_NEW = 100  # so many runs may have been launched while this one started
@@ -39,6 +39,7 @@ def main() -> None:
         observation = dagster.AssetObservation(
             asset_key=dagster.AssetKey(request["asset_key"]),
             description=request["description"],
+            partition=request.get("partition"),
             metadata={entry["label"]: value(dagster, entry) for entry in request["entries"]},
         )
         say(writing=True)
@@ -73,7 +74,9 @@ def is_the_servers(instance: Any, request: dict[str, Any]) -> bool:
 def value(dagster: Any, entry: dict[str, Any]) -> Any:
     """The typed metadata value of an entry; a kind that this version lacks becomes text."""
     maker = getattr(dagster.MetadataValue, entry["kind"], dagster.MetadataValue.text)
-    return maker(entry["value"] if maker is not dagster.MetadataValue.text else str(entry["value"]))
+    if maker is dagster.MetadataValue.text:
+        return maker(str(entry["value"]))
+    return maker(datetime.fromisoformat(entry["value"]) if entry["kind"] == "timestamp" else entry["value"])
 
 
 def say(**line: object) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +15,81 @@ import click
 from daglab import config, dagster_api, entities, errors, events, files, launches, output, parse, partitions, runs
 
 
-def prepare(
-    api: dagster_api.DagsterApi,
-    settings: config.Config,
-    *,
-    job: str | None,
-    assets: Sequence[tuple[str, ...]],
-    partition: str | None,
-) -> tuple[launches.Target, dict[str, str]]:
-    """What to launch and the tags of its partition; everything is checked, nothing is launched."""
-    repository, location = settings.dagster.repository_name, settings.dagster.repository_location_name
-    if job:
-        found = entities.find_job(api, job, repository=repository, location=location)
-        return launches.job_target(found), partitions.job_tags(api, found, partition)
-    chosen = entities.find_assets(api, assets, repository=repository, location=location)
-    return launches.assets_target(chosen), partitions.asset_tags(api, chosen, partition)
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for: one of job, assets and pattern; `body` is the run config, None for none given."""
+
+    job: str | None
+    assets: Sequence[tuple[str, ...]]
+    pattern: str | None
+    partition: str | None
+    tags: Mapping[str, str]
+    body: Mapping[str, Any] | None
 
 
-def read_config(source: str | None) -> dict[str, Any]:
-    """The run config of a file, or of standard input for `-`; empty for none."""
+@dataclass(frozen=True)
+class Plan:
+    """A launch of which everything is checked."""
+
+    target: launches.Target
+    tags: Mapping[str, str]
+    body: Mapping[str, Any]
+
+
+def prepare(api: dagster_api.DagsterApi, settings: config.Config, wanted: Wanted) -> Plan:
+    """What to launch; everything is checked, nothing is launched."""
+    found = _find(api, settings, wanted)
+    target = launches.job_target(found) if isinstance(found, entities.Job) else launches.assets_target(found)
+    tags: Mapping[str, str] = {}
+    body, wrong = wanted.body, None
+    try:
+        if isinstance(found, entities.Job):
+            tags, body = partitions.job_launch(api, found, wanted.partition, body)
+        else:
+            body = body or {}
+            tags = partitions.asset_tags(api, found, wanted.partition)
+    except errors.InvalidInput as error:
+        wrong = error
+    if body is None:  # the job makes it of a partition that is not there
+        raise launches.invalid([], wrong) from wrong
+    launches.check_config(api, target, body, wrong)
+    return Plan(target, {**tags, **wanted.tags}, body)
+
+
+def find_matching(
+    api: dagster_api.DagsterApi, pattern: str, *, repository: str | None, location: str | None
+) -> list[entities.Asset]:
+    """The assets whose key a shell pattern matches, without those that Dagster can't execute.
+
+    Raises `InvalidInput` with the nearest names where there are none.
+    """
+    every = [
+        asset
+        for asset in entities.assets(api)
+        if repository in (None, asset.repository) and location in (None, asset.location)
+    ]
+    names = entities.matching((asset.name for asset in every), pattern)
+    found = [asset for asset in every if asset.executable and asset.name in names]
+    if found:
+        return found
+    if names:
+        raise errors.InvalidInput(
+            f"What {pattern} matches is external to Dagster and can't be materialized: {', '.join(sorted(names))}.",
+            "Select its downstream assets.",
+        )
+    near = parse.did_you_mean(pattern.replace("*", ""), [asset.name for asset in every])
+    raise errors.InvalidInput(
+        f"No asset at {api.url} matches {pattern}.",
+        near or f"`daglab discover --filter assets --pattern '{pattern}'` tries a pattern.",
+    )
+
+
+def read_config(source: str | None, text: str | None) -> dict[str, Any] | None:
+    """The run config of a file, of standard input for `-`, or of `text`; None for none of them."""
+    if text is not None:
+        return parse.run_config(text, "run config of --config-yaml")
     if source is None:
-        return {}
+        return None
     if source == "-":
         return parse.run_config(_standard_input(), "run config on standard input")
     return parse.run_config(files.read_text(Path(source), "run config"), f"run config {source}")
@@ -52,18 +107,27 @@ def _standard_input() -> str:
     raise errors.InvalidInput("Standard input can't be read.", "Send the run config through a pipe, or name a file.")
 
 
-def wait(api: dagster_api.DagsterApi, settings: config.Config, result: dict[str, Any], timeout: float) -> None:
-    """Follow the run of `result` to its end, keeping `result` up to date. Raises `NotGood` unless it succeeded."""
+def wait(
+    api: dagster_api.DagsterApi, settings: config.Config, result: dict[str, Any], timeout: float, *, cancels: bool
+) -> None:
+    """Follow the run of `result` to its end, keeping `result` up to date; when the time is up, `cancels` ends it.
+
+    Raises `NotGood` unless it succeeded, and `TimedOut` when the time is up, also for a run that was cancelled then.
+    """
     entry = result["runs"][0]
-    interval = settings.performance.polling_interval
-    shown: set[str] = set()
-    for run in runs.follow(api, entry["run_id"], timeout=timeout, interval=interval):
-        if run.status != entry["status"]:
-            output.note(f"{run.status}")
-        _show_steps(run, shown)
-        entry.update(_progress(run))
+    try:
+        _follow(api, entry, timeout, settings.performance.polling_interval)
+    except errors.TimedOut as late:
+        if not cancels:
+            raise
+        _cancel(api, result, late)
     if entry["status"] == "SUCCESS":
         return
+    if result.get("cancelled"):
+        raise errors.TimedOut(
+            f"The run {entry['run_id']} had not ended after {timeout:g} s and was cancelled.",
+            f"See {entry['url']}, or give it more time with --timeout.",
+        )
     failures = _failures(api, entry["run_id"])
     entry["errors"] = [
         {"step": failure.step, "error": failure.error, "causes": list(failure.causes)} for failure in failures
@@ -88,6 +152,55 @@ def entry_of(run_id: str, target: launches.Target, job: str | None, partition: s
     }
 
 
+def _find(
+    api: dagster_api.DagsterApi, settings: config.Config, wanted: Wanted
+) -> entities.Job | Sequence[entities.Asset]:
+    repository, location = settings.dagster.repository_name, settings.dagster.repository_location_name
+    if wanted.job:
+        return entities.find_job(api, wanted.job, repository=repository, location=location)
+    if wanted.pattern:
+        return find_matching(api, wanted.pattern, repository=repository, location=location)
+    return entities.find_assets(api, wanted.assets, repository=repository, location=location)
+
+
+def _follow(api: dagster_api.DagsterApi, entry: dict[str, Any], timeout: float, interval: float) -> None:
+    shown: set[str] = set()
+    for run in runs.follow(api, entry["run_id"], timeout=timeout, interval=interval):
+        if run.status != entry["status"]:
+            output.note(f"{run.status}")
+            _warn_of_queue(api, run.status)
+        _show_steps(run, shown)
+        entry.update(_progress(run))
+
+
+def _warn_of_queue(api: dagster_api.DagsterApi, status: str | None) -> None:
+    if status == "QUEUED" and runs.waits_in_vain(api):
+        output.warn(
+            "The run is queued, and the daemon that would start it does not run. Start it beside the webserver with "
+            "`dagster-daemon run`; `dagster dev` starts both."
+        )
+
+
+def _cancel(api: dagster_api.DagsterApi, result: dict[str, Any], late: errors.TimedOut) -> None:
+    """End the run; `cancelled` in the result is whether that did it, None as long as it is not known.
+
+    `marked` is whether Dagster calls it cancelled, and its process has not answered.
+    """
+    entry = result["runs"][0]
+    output.note("The time is up: cancelling the run.")
+    result["cancelled"] = None
+    try:
+        run, marked = runs.cancel(api, entry["run_id"])
+    except errors.DaglabError as error:
+        result["cancelled"] = False if isinstance(error, errors.TimedOut) else None
+        raise errors.TimedOut(f"{late.message} It was to be cancelled: {error.message}", error.hint) from error
+    entry.update(_progress(run))
+    result["cancelled"], result["marked"] = run.status == "CANCELED", marked
+    output.note(run.status if result["cancelled"] else f"It ended as {run.status} before it was cancelled.")
+    if marked:
+        output.warn("It is marked as cancelled and has not answered: what it was doing may go on.")
+
+
 @contextlib.contextmanager
 def _keeping(api: dagster_api.DagsterApi, result: dict[str, Any]) -> Iterator[None]:
     """Whatever ends the launching and waiting carries what is known of the run, or how to find out."""
@@ -100,15 +213,15 @@ def _keeping(api: dagster_api.DagsterApi, result: dict[str, Any]) -> Iterator[No
         bug.result = result  # type: ignore[attr-defined]  # the run is told even then
         raise
     except (KeyboardInterrupt, errors.Terminated) as stop:
-        code = 143 if isinstance(stop, errors.Terminated) else 130
         if result["runs"]:
             entry = result["runs"][0]
-            message, hint = f"Interrupted; the run {entry['run_id']} goes on.", f"See {entry['url']}"
+            state = "may go on, it was being cancelled" if "cancelled" in result else "goes on"
+            message, hint = f"Interrupted; the run {entry['run_id']} {state}.", f"See {entry['url']}"
         else:
             result["launch"] = "unknown"
             message = "Interrupted while the run was launched; it may exist."
             hint = f"Look for the tag {launches.LAUNCH_TAG}={result['launch_id']} among the runs at {api.url}/runs."
-        raise errors.Interrupted(message, hint, result=result, exit_code=code) from None
+        raise errors.Interrupted(message, hint, result=result, exit_code=errors.stop_code(stop)) from None
 
 
 def _failures(api: dagster_api.DagsterApi, run_id: str) -> list[runs.Failure]:
@@ -155,22 +268,31 @@ def _failed(run_id: str, status: str, failures: Sequence[runs.Failure]) -> str:
     return "\n".join(lines)
 
 
-def _one_target(job: str | None, selection: str | None) -> list[tuple[str, ...]]:
-    if bool(job) == bool(selection):
+def _one_target(job: str | None, selection: str | None, pattern: str | None) -> list[tuple[str, ...]]:
+    if sum(map(bool, (job, selection, pattern))) != 1:
         raise errors.WrongUsage(
-            "One of --job and --asset-selection is needed, and only one.",
+            "One of --job, --asset-selection and --asset-pattern is needed, and only one.",
             "daglab run --asset-selection orders, or daglab run --job report",
         )
     return parse.asset_keys(selection) if selection else []
 
 
+def _refuse_both(one: str, first: object, other: str, second: object) -> None:
+    if first and second:
+        raise errors.WrongUsage(f"{one} and {other} do not go together.", "Give one of them.")
+
+
 @click.command(name="run")
 @click.option("--job", metavar="NAME", help="The job to launch.")
 @click.option("--asset-selection", metavar="KEYS", help="The assets to materialize, such as orders,src/customers.")
+@click.option("--asset-pattern", metavar="PATTERN", help="Those whose key matches a shell pattern, such as 'orders/*'.")
 @click.option("--location", metavar="NAME", help="The code location, where several have that name.")
 @click.option("--repo", metavar="NAME", help="The repository, where several have that name.")
 @click.option("--run-config", metavar="FILE", help="Run config in YAML or JSON; - reads standard input.")
+@click.option("--config-yaml", metavar="TEXT", help="Run config itself, in YAML or JSON.")
 @click.option("--partition", metavar="KEY", help="The partition to run.")
+@click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="A tag of the run. May be repeated.")
+@click.option("--validate-only", is_flag=True, help="Check target, partition and run config, and launch nothing.")
 @click.option("--wait/--no-wait", "waits", default=True, show_default=True, help="Wait for the end of the run.")
 @click.option(
     "--timeout",
@@ -178,50 +300,84 @@ def _one_target(job: str | None, selection: str | None) -> list[tuple[str, ...]]
     metavar="SECONDS",
     help="How long to wait at most.  [default: performance.max_wait_time]",
 )
-@output.url_option
+@click.option("--cancel-on-timeout", is_flag=True, help="Cancel the run when the time is up.")
+@output.connection_options
 @output.json_option
 def command(
     job: str | None,
     asset_selection: str | None,
+    asset_pattern: str | None,
     location: str | None,
     repo: str | None,
     run_config: str | None,
+    config_yaml: str | None,
     partition: str | None,
+    tags: Sequence[str],
+    validate_only: bool,
     waits: bool,
     timeout: float | None,
-    url: str | None,
+    cancel_on_timeout: bool,
     as_json: bool,
 ) -> None:
     """Launch a job or assets on the deployment, and wait for the end.
 
     Exits with 0 for a run that succeeded, 4 for one that did not (each failed step is shown with its exception),
-    9 when the time is up (the run goes on), and 5 when it can't be known whether the run was launched.
+    7 when partition or run config are not valid (all that is wrong is shown), 9 when the time is up (the run goes
+    on, unless --cancel-on-timeout ended it), and 5 when it can't be known whether the run was launched.
 
     \b
     Examples:
       daglab run --asset-selection orders,customers
       daglab run --job report --run-config report.yaml --timeout 600 --json
+      daglab run --asset-pattern 'mart/*' --partition 2026-11-01 --tag team=sales
     """
-    keys = _one_target(job, asset_selection)
-    settings = config.load(
-        {"dagster.url": url, "dagster.repository_location_name": location, "dagster.repository_name": repo}
-    )
+    keys = _one_target(job, asset_selection, asset_pattern)
+    _refuse_both("--run-config", run_config is not None, "--config-yaml", config_yaml is not None)
+    _refuse_both("--no-wait", not waits, "--cancel-on-timeout", cancel_on_timeout)
+    run_tags = launches.read_tags(tags)
+    flags = {"dagster.repository_location_name": location, "dagster.repository_name": repo}
+    settings = config.load(output.flags(flags))
     with events.recording(settings.root, "run") as event:
-        event.target = f"job:{job}" if job else f"asset:{asset_selection}"
-        body = read_config(run_config)
+        event.target = f"job:{job}" if job else f"asset:{asset_selection or asset_pattern}"
+        wanted = Wanted(job, keys, asset_pattern, partition, run_tags, read_config(run_config, config_yaml))
         api = dagster_api.connect(settings, operation=event.id)
         event.traffic = api.traffic
-        target, tags = prepare(api, settings, job=job, assets=keys, partition=partition)
-        launches.check_config(api, target, body)
+        if not validate_only:
+            dagster_api.permit(api, "launchRun")
+        if cancel_on_timeout and not validate_only:
+            dagster_api.permit(api, "terminateRun")
+        plan = prepare(api, settings, wanted)
+        if validate_only:
+            _say_valid(plan, wanted, as_json)
+            return
         result: dict[str, Any] = {"ok": True, "launch_id": str(uuid.uuid4()), "runs": []}
         with _keeping(api, result):
-            run_id = launches.launch(api, target, body, tags, launch_id=result["launch_id"])
-            event.runs.append(run_id)
-            result["runs"].append(entry_of(run_id, target, job, partition, runs.url(api, run_id)))
-            output.note(f"Launched {run_id}: {runs.url(api, run_id)}")
+            _launch(api, event, plan, wanted, result, ask=not waits)
             if waits:
-                wait(api, settings, result, timeout or settings.performance.max_wait_time)
+                limit = timeout or settings.performance.max_wait_time
+                wait(api, settings, result, limit, cancels=cancel_on_timeout)
         if as_json:
             output.document(result)
         else:
-            output.data(f"{run_id} {result['runs'][0]['status']}")
+            output.data("{run_id} {status}".format(**result["runs"][0]))
+
+
+def _launch(
+    api: dagster_api.DagsterApi, event: events.Event, plan: Plan, wanted: Wanted, result: dict[str, Any], *, ask: bool
+) -> None:
+    """Launch the run and put it into `result`; with `ask`, warn of a queue that nobody works off."""
+    run = launches.launch(api, plan.target, plan.body, plan.tags, launch_id=result["launch_id"])
+    event.runs.append(run.id)
+    address = runs.url(api, run.id)
+    result["runs"].append(entry_of(run.id, plan.target, wanted.job, wanted.partition, address))
+    output.note(f"Launched {run.id}: {address}")
+    if ask:
+        _warn_of_queue(api, run.status)
+
+
+def _say_valid(plan: Plan, wanted: Wanted, as_json: bool) -> None:
+    output.note("Everything is valid; nothing was launched.")
+    if as_json:
+        assets = ["/".join(key) for key in plan.target.assets]
+        document = {"ok": True, "job": wanted.job, "assets": assets, "partition": wanted.partition, "errors": []}
+        output.document(document)

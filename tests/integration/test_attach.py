@@ -122,12 +122,9 @@ def test_instance_is_taken_by_itself_and_writes_a_link_that_can_be_clicked(
     assert done.exit_code == 0, done.stderr
     document = json.loads(done.stdout)
     link = "https://pages.example/exports/project/nb.html"
-    assert document["attached"] == {
-        "target": f"asset:{key}",
-        "via": "instance",
-        "link": link,
-        "link_type": "UrlMetadataEntry",
-    }
+    assert document["attached"] == [
+        {"target": f"asset:{key}", "via": "instance", "link": link, "link_type": "UrlMetadataEntry"}
+    ]
     entries = of(deployment.url, key, document["id"])
     assert (entries["exploration"]["__typename"], entries["exploration"]["url"]) == ("UrlMetadataEntry", link)
     for label, path in (("notebook", project / "nb.py"), ("html", project / "exports" / "project" / "nb.html")):
@@ -171,7 +168,8 @@ def test_without_dagster_home_rest_is_taken(project: Path, deployment: Any, cli:
     assert "can't be clicked" in done.stderr
     [record] = (project / ".daglab" / "exports.jsonl").read_text().splitlines()
     entries = of(deployment.url, "odd-key/v1.2", json.loads(record)["id"])
-    assert {entry["__typename"] for entry in entries.values()} == {"TextMetadataEntry"}
+    kinds = {entry["__typename"] for entry in entries.values()}
+    assert kinds == {"TextMetadataEntry", "IntMetadataEntry", "FloatMetadataEntry"}
     assert entries["exploration"]["text"] == "https://pages.example/exports/project/nb.html"
     assert entries["notebook"]["text"] == str(project / "nb.py")
 
@@ -189,13 +187,13 @@ def test_a_foreign_dagster_home_is_never_written_to(
     assert refused.exit_code == 3, refused.stderr
     assert "--via rest" in error(refused)["hint"]
     document = json.loads(refused.stdout)
-    assert document["attached"] is None
+    assert document["attached"] == []
     assert Path(document["output"]).exists()
     assert len(observations(deployment.url, key)) == written
 
     done = cli("export", "nb.py", "--attach", f"asset:{key}", "--json", env=env)
     assert done.exit_code == 0, done.stderr
-    assert json.loads(done.stdout)["attached"]["via"] == "rest"
+    assert json.loads(done.stdout)["attached"][0]["via"] == "rest"
     assert of(deployment.url, key, json.loads(done.stdout)["id"])
     assert content(home) == before
 
@@ -244,5 +242,5 @@ def test_a_read_only_server_refuses(project: Path, deployment: Any, cli: Cli, re
     done = cli("export", "nb.py", "--attach", "asset:coloured", "--url", read_only, "--json")
     assert done.exit_code == 6, done.stderr
     assert "--read-only" in error(done)["hint"]
-    assert json.loads(done.stdout)["attached"] is None
+    assert json.loads(done.stdout)["attached"] == []
     assert len(observations(deployment.url, "coloured")) == written

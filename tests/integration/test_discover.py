@@ -232,3 +232,67 @@ def test_half_of_a_large_answer(discover: Discover, proxy: Any) -> None:
     assert done.exit_code == 5
     assert json.loads(done.stdout)["ok"] is False
     assert proxy.seen == ["Workspace", *["Assets"] * 4]
+
+
+def test_what_is_asked_for_alone(document: Callable[..., Any], discover: Discover) -> None:
+    asked = ("--filter", "assets", "--location", "main", "--repo", "__repository__", "--kind", "python,csv")
+    result = document(*asked, "--limit", "1", "--metadata")
+    assert set(result) == {"ok", "dagster_version", "assets", "total"}
+    assert len(result["assets"]) == 1
+    assert result["total"]["assets"] > 0
+    assert "metadata" in result["assets"][0]
+    by_group = document("--group", "mart", "--tags", "tier=gold", "--owner", "team:sales", "--pattern", "o*")
+    assert by_group["jobs"] == []
+    assert [each["key"] for each in by_group["assets"]] == ["orders"]
+    done = discover("--group", "matr")
+    assert (done.exit_code, "Did you mean mart?" in done.stderr) == (0, True)
+    done = discover("--location", "mian", "--json")
+    assert (done.exit_code, "Did you mean main?" in json.loads(done.stdout)["error"]["hint"]) == (7, True)
+
+
+def test_metadata_of_assets_and_jobs(document: Callable[..., Any]) -> None:
+    result = document("--metadata", "--location", "main")
+    told = {each["key"]: each["metadata"] for each in result["assets"]}
+    assert told["orders"] == {"schema_version": 3, "docs": "https://example.com/orders"}
+    assert {each["name"]: each["metadata"] for each in result["jobs"]}["mart_job"] == {
+        "runbook": "https://example.com/r"
+    }
+
+
+def test_it_is_written_to_a_file(discover: Discover, tmp_path: Path, deployment: Any) -> None:
+    done = discover("--filter", "assets", "--output", "assets.csv")
+    assert (done.exit_code, done.stdout) == (0, "assets.csv\n")
+    lines = (tmp_path / "assets.csv").read_text().splitlines()
+    assert lines[0].startswith("key,group,location")
+    assert any(line.startswith("src/customers,") for line in lines)
+    done = discover("--output", "all.txt", "--format", "md", "--json")
+    assert json.loads(done.stdout)["counts"]["locations"] == 3
+    assert "## Groups (5)" in (tmp_path / "all.txt").read_text()
+    done = discover("--filter", "jobs", "--format", "csv", "--dagster-port", str(deployment.port), url="")
+    assert done.exit_code == 2  # both an address and a port
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--format", "csv"], "--filter assets"),
+        (["--filter", "jobs", "--group", "a"], "--filter assets"),
+        (["--json", "--format", "md"], "Leave one of them out"),
+        (["--tags", "=x"], "--tags team=sales"),
+    ],
+)
+def test_what_makes_no_sense(discover: Discover, arguments: list[str], said: str) -> None:
+    done = discover(*arguments)
+    assert done.exit_code == 2
+    assert said in done.stderr + done.stdout
+
+
+def test_by_port_and_environment(cli: Callable[..., Any], deployment: Any, tmp_path: Path) -> None:
+    done = cli("discover", "--filter", "repos", "--format", "csv", "--dagster-port", str(deployment.port))
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "name,location")
+    text = f"dagster: {{port: 1}}\nenvironments: {{live: {{dagster: {{port: {deployment.port}}}}}}}\n"
+    (tmp_path / "daglab.yaml").write_text(text)
+    assert cli("discover", "--filter", "locations", "--env", "live", "--sandbox").exit_code == 0
+    assert cli("discover", env={"DAGLAB_ENV": "live"}).exit_code == 0
+    done = cli("discover", "--env", "lvie")
+    assert (done.exit_code, "Did you mean live?" in done.stderr) == (7, True)

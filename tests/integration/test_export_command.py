@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import os
 import sys
@@ -9,14 +11,14 @@ import textwrap
 import time
 import uuid
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from daglab import attach, config, errors, exports
+from daglab import config, errors, exports, helpers, observations
 from daglab.commands import export
 
 Cli = Callable[..., Any]
@@ -57,7 +59,7 @@ def events(project: Path) -> list[dict[str, Any]]:
     return lines(file)
 
 
-def observations(url: str, key: str) -> list[Any]:
+def observed(url: str, key: str) -> list[Any]:
     body = {"query": OBSERVATIONS, "variables": {"key": {"path": [key]}}}
     answer = requests.post(f"{url}/graphql", json=body, timeout=60).json()
     found: list[Any] = answer["data"]["assetNodeOrError"]["assetObservations"]
@@ -73,7 +75,7 @@ def test_a_failed_cell(project: Path, cli: Cli) -> None:
         assert text in done.stderr
     assert (project / "exports" / "project" / "nb.html").stat().st_size > 1000
     [record] = records(project)
-    assert (record["ok"], record["attached"], record["output"]) == (False, None, "exports/project/nb.html")
+    assert (record["ok"], record["attached"], record["output"]) == (False, [], "exports/project/nb.html")
     [event] = events(project)
     assert (event["command"], event["exit_code"], event["error_code"]) == ("export", 4, "not_good")
     assert event["bytes"] == (project / "exports" / "project" / "nb.html").stat().st_size
@@ -81,19 +83,19 @@ def test_a_failed_cell(project: Path, cli: Cli) -> None:
 
 def test_a_failed_notebook_is_not_attached(project: Path, cli: Cli, deployment: Any) -> None:
     write(project / "nb.py", "1 / 0")
-    before = observations(deployment.url, "suspicious")
+    before = observed(deployment.url, "suspicious")
     env = {"DAGSTER_HOME": str(deployment.home)}
     done = cli("export", "nb.py", "--attach", "asset:suspicious", "--url", deployment.url, "--json", env=env)
     assert done.exit_code == 4, done.stderr
     document = json.loads(done.stdout)
-    assert (document["ok"], document["attached"]) == (False, None)
+    assert (document["ok"], document["attached"]) == (False, [])
     assert document["error"]["code"] == "not_good"
     [failed] = document["failed"]
     assert (failed["cell"], failed["name"], failed["error"]) == (1, "c1", "ZeroDivisionError: division by zero")
     assert 'File "cell 1 (c1)", line 1' in failed["traceback"]
     assert Path(document["output"]).is_file()
-    assert observations(deployment.url, "suspicious") == before
-    assert records(project)[0]["attached"] is None
+    assert observed(deployment.url, "suspicious") == before
+    assert records(project)[0]["attached"] == []
 
 
 def test_arguments_the_default_place_and_the_dashboards_link(project: Path, cli: Cli) -> None:
@@ -112,7 +114,7 @@ def test_arguments_the_default_place_and_the_dashboards_link(project: Path, cli:
     assert json.loads((project / "args.json").read_text())[0]["days"] == 7
     [record] = records(project)
     assert record["link"] == "http://127.0.0.1:4567/exports/project/notebooks/gr%C3%B6%C3%9Fe%201.html"
-    assert (record["notebook"], record["attached"]) == ("notebooks/größe 1.py", None)
+    assert (record["notebook"], record["attached"]) == ("notebooks/größe 1.py", [])
 
 
 def test_a_base_url_json_and_the_record(project: Path, cli: Cli) -> None:
@@ -124,7 +126,7 @@ def test_a_base_url_json_and_the_record(project: Path, cli: Cli) -> None:
     assert document["ok"] is True
     assert document["output"] == str(project / "build" / "report.html")
     assert document["link"] == "https://pages.example/p/build/report.html"
-    assert document["attached"] is None
+    assert document["attached"] == []
     record = project / ".daglab" / "exports.jsonl"
     assert record.stat().st_mode & 0o777 == 0o600
     assert records(project)[0]["id"] == document["id"]
@@ -240,9 +242,9 @@ def test_the_link_stays_where_its_label_is_taken(tmp_path: Path, label: str, lin
     now = datetime.now(timezone.utc)
     done = exports.Export("id1", tmp_path / "nb.py", tmp_path / "nb.html", 1.0, 2, "sum", now, ())
     settings = config.load(directory=tmp_path, environ={"DAGLAB_DEFAULTS__ATTACH_METADATA_KEY": label})
-    entries = {entry.label: entry for entry in export.observation(settings, done, link, ("a",)).entries}
+    entries = {entry.label: entry for entry in export.entries(settings, done, link, None)}
     wanted = ("url", link) if link else ("path", str(tmp_path / "nb.html"))
-    assert entries[attach.ID_LABEL].value == "id1"
+    assert entries[observations.ID_LABEL].value == "id1"
     if link or label == "html":
         assert (entries[label].kind, entries[label].value) == wanted
 
@@ -250,6 +252,61 @@ def test_the_link_stays_where_its_label_is_taken(tmp_path: Path, label: str, lin
 def test_the_label_of_the_id_can_not_be_taken(tmp_path: Path) -> None:
     now = datetime.now(timezone.utc)
     done = exports.Export("id1", tmp_path / "nb.py", tmp_path / "nb.html", 1.0, 2, "sum", now, ())
-    settings = config.load(directory=tmp_path, environ={"DAGLAB_DEFAULTS__ATTACH_METADATA_KEY": attach.ID_LABEL})
-    with pytest.raises(errors.InvalidInput, match="attach_metadata_key"):
-        export.observation(settings, done, "https://x", ("a",))
+    settings = config.load(directory=tmp_path, environ={"DAGLAB_DEFAULTS__ATTACH_METADATA_KEY": observations.ID_LABEL})
+    with pytest.raises(errors.InvalidInput, match="daglab's own"):
+        export.entries(settings, done, "https://x", None)
+
+
+def test_partition_compression_errors_and_another_label(project: Path, cli: Cli, deployment: Any, graphql: Any) -> None:
+    """One export with all of them: it fails, is attached all the same, to a partition, compressed, with a label."""
+    write(project / "nb.py", "1 / 0")
+    url = ("--url", deployment.url, "--json", "--compress")
+    options = ("--metadata-key", "look", "--allow-errors", "--retention-days", "1", "--via", "rest")
+    done = cli("export", "nb.py", "--output", "o.html", "--attach", "asset:daily@1999-01-01", *options, *url)
+    assert done.exit_code == 7, done.stderr  # no such partition
+    [node] = graphql('{ assetNodes(assetKeys: [{path: ["daily"]}]) { partitionKeys } }')["assetNodes"]
+    day = node["partitionKeys"][0]
+    done = cli("export", "nb.py", "--output", "o.html", "--attach", f"asset://daily:{day}", *options, *url)
+    assert done.exit_code == 0, done.stderr
+    assert "1 of the notebook's cells failed" in done.stderr
+    result = json.loads(done.stdout)
+    assert (result["ok"], len(result["failed"]), result["partition"]) == (True, 1, day)
+    assert result["output"] == str(project / "o.html.gz")
+    content = (project / "o.html.gz").read_bytes()
+    assert (result["bytes"], result["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    assert b"ZeroDivisionError" in gzip.decompress(content)
+    assert datetime.fromisoformat(result["expires_at"]) - datetime.fromisoformat(result["exported_at"]) == timedelta(1)
+    found = graphql(
+        "query Look($k: AssetKeyInput!) { assetNodeOrError(assetKey: $k) { ... on AssetNode {"
+        " assetObservations(limit: 5) { partition metadataEntries {"
+        " label ... on TextMetadataEntry { text } ... on IntMetadataEntry { intValue } } } } } }",
+        k={"path": ["daily"]},
+    )["assetNodeOrError"]["assetObservations"]
+    told = {entry["label"]: entry.get("text", entry.get("intValue")) for entry in found[0]["metadataEntries"]}
+    assert (found[0]["partition"], told["daglab/export_id"]) == (day, result["id"])
+    assert (told["failed_cells"], told["html_bytes"], told["look"]) == (1, len(content), result["link"])
+
+
+def test_a_job_s_assets_graphql_and_the_snippet(project: Path, cli: Cli, deployment: Any) -> None:
+    write(project / "nb.py", "1 + 1")
+    where = ("--url", deployment.url, "--json")
+    done = cli("export", "nb.py", "--attach", "job:daily_job", "--via", "graphql", *where)
+    assert done.exit_code == 0, done.stderr
+    [attached] = json.loads(done.stdout)["attached"]
+    assert (attached["target"], attached["via"], attached["link_type"]) == ("asset:daily", "graphql", "description")
+    done = cli("export", "nb.py", "--attach", "asset:orders", "--via", "compute", "--sandbox", *where)
+    assert done.exit_code == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["attached"], "exploration_metadata('orders')" in result["snippet"]) == ([], True)
+    found = helpers.exploration_metadata("orders", directory=project)
+    assert found["exploration"].value == result["link"]
+    assert (found["html_bytes"].value, found["exported_at"].value > 0) == (result["bytes"], True)
+    assert helpers.exploration_metadata("prices", directory=project) == {}
+
+
+def test_the_sandbox_refuses_before_the_notebook_runs(project: Path, cli: Cli, deployment: Any) -> None:
+    write(project / "nb.py", "open('ran', 'w').close()")
+    done = cli("export", "nb.py", "--attach", "asset:orders", "--sandbox", "--url", deployment.url, "--json")
+    assert done.exit_code == 6
+    assert "report_asset_observation" in json.loads(done.stdout)["error"]["message"]
+    assert not (project / "ran").exists()

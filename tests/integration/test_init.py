@@ -193,3 +193,43 @@ def test_a_folder_that_can_not_be_written(
     assert "Hint:" in done.stderr
     assert "Traceback" not in done.stderr
     assert os.listdir(folder) == ["workspace.yaml"]
+
+
+# --- what is asked for
+
+
+def test_every_option_at_once(tmp_path: Path, cli: Cli) -> None:
+    options = ("--template", "ml", "--notebooks-dir", "nb", "--ports", "dagster=4001,marimo=4002", "--makefile")
+    dry = cli("init", "--bootstrap", "leaves", *options, "--dry-run", "--json")
+    assert dry.exit_code == 0, dry.stderr
+    assert os.listdir(tmp_path) == []
+    done = cli("init", "--bootstrap", "leaves", *options, "--json")
+    assert json.loads(done.stdout)["files"] == json.loads(dry.stdout)["files"]
+    assert {"leaves/learning.py", "Makefile", "nb/"} <= {each["path"] for each in json.loads(done.stdout)["files"]}
+    assert (json.loads(dry.stdout)["dry_run"], json.loads(done.stdout)["dry_run"]) == (True, False)
+    again = cli("init", "--bootstrap", "leaves", "--template", "ml", "--ports", "dagster=5001")
+    assert (again.exit_code, "daglab config set dagster.port 5001" in again.stderr) == (0, True)
+    assert cli("init", "--bootstrap", "leaves", "--template", "ml", "--ports", "dagster=5001", "--force").exit_code == 0
+    assert "port: 5001" in (tmp_path / "leaves" / "daglab.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--template", "ml"], 2),
+        (["--no-examples"], 2),
+        (["--bootstrap", "x", "--no-examples", "--template", "ml"], 2),
+        (["--bootstrap", "x", "--ports", "dagster=0"], 2),
+        (["--bootstrap", "x", "--ports", "dagster=1,dagster=2"], 2),
+        (["--bootstrap", "x", "--ports", "dagster=1,marimo=1"], 2),
+        (["--bootstrap", "x", "--ports", "other=1"], 2),
+        (["--bootstrap", "x", "--notebooks-dir", "../out"], 7),
+        (["--bootstrap", "x", "--notebooks-dir", "/out"], 7),
+        (["--bootstrap", "x", "--notebooks-dir", ""], 7),
+    ],
+)
+def test_what_makes_no_sense(tmp_path: Path, cli: Cli, arguments: list[str], code: int) -> None:
+    done = cli("init", *arguments, "--json")
+    assert done.exit_code == code, done.stderr
+    assert error(done)
+    assert os.listdir(tmp_path) == []

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from daglab import attach, files
+from daglab import attach, files, observations
 
 DAGLAB = [sys.executable, "-m", "daglab"]
 NOTEBOOK = """
@@ -76,12 +76,12 @@ def test_stopping_while_it_attaches(
         stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == exit_code, stderr
     result = json.loads(stdout)
-    assert (result["ok"], result["attach"], result["attached"]) == (False, "unknown", None)
+    assert (result["ok"], result["attach"], result["attached"]) == (False, "unknown", [])
     assert "may be attached" in result["error"]["message"]
     assert "/assets/rich" in result["error"]["hint"]
     assert Path(result["output"]).exists()
     written = attach.parse_observations(graphql(attach.OBSERVATIONS_QUERY, key={"path": ["rich"]}))
-    assert result["id"] in [entries.get(attach.ID_LABEL, {}).get("text") for entries in written]
+    assert result["id"] in [entries.get(observations.ID_LABEL, {}).get("text") for entries in written]
     [record] = files.read_lines(project / ".daglab" / "exports.jsonl")
     assert (record["id"], record["attach"]) == (result["id"], "unknown")
 
@@ -112,5 +112,5 @@ def test_a_cell_whose_output_fails_is_not_attached(project: Path, deployment: An
     done = cli("export", "nb.py", "--attach", "asset:rich", "--url", deployment.url, "--json")
     assert done.exit_code == 4, done.stderr
     result = json.loads(done.stdout)
-    assert result["attached"] is None
+    assert result["attached"] == []
     assert result["failed"][0]["error"].startswith("ZeroDivisionError")

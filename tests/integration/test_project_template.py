@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,13 +15,20 @@ import pytest
 
 from daglab import projects
 
-NAMES = {"shop-data": "shop_data", "x": "x"}
+NAMES = {"shop-data": "minimal", "weather": "standard", "x": "ml", "bare": projects.EMPTY}
+# What each template has beside what all of them have, and the jobs that Dagster finds in it.
+PARTS = {
+    "minimal": ({"assets", "jobs", "orders"}, {"data/orders.csv"}, {"refresh", "report"}),
+    "standard": ({"assets", "readings", "resources"}, {"data/readings.csv"}, {"refresh"}),
+    "ml": ({"assets", "learning"}, set(), {"train"}),
+    projects.EMPTY: (set(), set(), set()),
+}
 
 
 @pytest.fixture(scope="module", params=NAMES)
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     name: str = request.param
-    root, _ = projects.bootstrap(tmp_path_factory.mktemp("projects"), name)
+    root, _ = projects.bootstrap(tmp_path_factory.mktemp("projects"), name, template=NAMES[name])
     return root
 
 
@@ -31,12 +39,13 @@ def python(project: Path, *args: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_all_of_it_is_there(project: Path) -> None:
-    package = NAMES[project.name]
+    package = project.name.replace("-", "_")
+    modules, data, _ = PARTS[NAMES[project.name]]
     files = {path.relative_to(project).as_posix() for path in project.rglob("*") if path.is_file()}
     assert files == {
-        *(".gitignore", "README.md", "daglab.yaml", "pyproject.toml", "data/orders.csv"),
+        *(".gitignore", "README.md", "daglab.yaml", "pyproject.toml", *data),
         *("dagster/notebooks/.gitkeep", "tests/test_definitions.py"),
-        *(f"{package}/{name}.py" for name in ("__init__", "assets", "definitions", "jobs", "orders")),
+        *(f"{package}/{name}.py" for name in ("__init__", "definitions", *modules)),
     }
 
 
@@ -60,11 +69,16 @@ def test_it_is_clean(project: Path, need: Any) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_dagster_loads_it(project: Path) -> None:
-    done = python(project, "-m", "dagster", "job", "list")
+def test_dagster_loads_it(project: Path, need: Any) -> None:
+    need(importlib.util.find_spec("dagster"), "dagster is not installed")
+    [module] = re.findall(r'^module_name = "(.*)"$', (project / "pyproject.toml").read_text(), re.MULTILINE)
+    code = (
+        f"from {module} import defs;"
+        "print(*(job.name for job in defs.get_repository_def().get_all_jobs() if not job.name.startswith('__')))"
+    )
+    done = python(project, "-c", code)
     assert done.returncode == 0, done.stderr
-    assert "Job: refresh" in done.stdout
-    assert "Job: report" in done.stdout
+    assert set(done.stdout.split()) == PARTS[NAMES[project.name]][2]
 
 
 def test_its_own_tests_pass(project: Path) -> None:

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
-from daglab import processes
+from daglab import errors, processes, runs
+from daglab.commands.run import command
 
 TAGS = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status jobName tags { key value } } } }"
 BY_TAG = """query($id: String!) { runsOrError(filter: { tags: [{ key: "daglab/launch_id", value: $id }] }) {
   ... on Runs { results { runId } } } }"""
+CONFIG = "query($id: ID!) { runOrError(runId: $id) { ... on Run { runConfigYaml } } }"
 MATERIALIZED = """query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
   ... on MaterializationEvent { assetKey { path } partition } } } } }"""
 Run = Callable[..., Any]
@@ -46,6 +48,19 @@ def document(run: Run) -> Run:
         return result
 
     return ran
+
+
+@pytest.fixture
+def refusal(proxy: Any) -> Run:
+    """Run in this process, which is quicker; the error that ends it. Nothing is launched."""
+
+    def of(*arguments: str) -> errors.DaglabError:
+        with pytest.raises(errors.DaglabError) as caught:
+            command.main(["--url", proxy.url, *arguments], standalone_mode=False)
+        assert "Launch" not in proxy.seen
+        return caught.value
+
+    return of
 
 
 @pytest.fixture
@@ -106,11 +121,12 @@ def test_a_job_with_config_from_a_file(run: Run, tmp_path: Path) -> None:
 
 def test_a_job_with_config_from_standard_input(document: Run, tags: Run, graphql: Run) -> None:
     config = {"ops": {"one": {"config": {"n": 3}}}}
-    [entry] = document("--job", "op_job", "--run-config", "-", "--no-wait", input=json.dumps(config))["runs"]
+    given = ["--run-config", "-", "--tag", "team=é = <b>", "--tag", "bad key !="]
+    [entry] = document("--job", "op_job", "--no-wait", *given, input=json.dumps(config))["runs"]
     assert entry["job"] == "op_job"
-    assert tags(entry["run_id"])["kind"] == "op"
-    query = "query($id: ID!) { runOrError(runId: $id) { ... on Run { runConfigYaml } } }"
-    assert "n: 3" in graphql(query, id=entry["run_id"])["runOrError"]["runConfigYaml"]
+    found = tags(entry["run_id"])
+    assert (found["kind"], found["team"], found["bad key !"]) == ("op", "é = <b>", "")
+    assert "n: 3" in graphql(CONFIG, id=entry["run_id"])["runOrError"]["runConfigYaml"]
 
 
 def test_a_failing_check_is_not_called_a_success_of_more_than_the_run(run: Run) -> None:
@@ -124,13 +140,13 @@ def test_a_failing_check_is_not_called_a_success_of_more_than_the_run(run: Run) 
 
 def test_not_waiting(document: Run, graphql: Run, tmp_path: Path) -> None:
     (tmp_path / ".daglab").mkdir()
-    [entry] = document("--asset-selection", "raw_orders", "--no-wait")["runs"]
-    assert entry["status"] == "LAUNCHED"
+    [entry] = document("--asset-pattern", "raw_*", "--no-wait")["runs"]
+    assert (entry["status"], entry["assets"]) == ("LAUNCHED", ["raw_orders"])
     assert (entry["started_at"], entry["ended_at"], entry["steps"]) == (None, None, [])
     assert graphql(TAGS, id=entry["run_id"])["runOrError"]["status"] in ("STARTING", "STARTED", "SUCCESS")
     [log] = (tmp_path / ".daglab" / "events").iterdir()
     event = json.loads(log.read_text())
-    assert (event["command"], event["target"], event["ok"]) == ("run", "asset:raw_orders", True)
+    assert (event["command"], event["target"], event["ok"]) == ("run", "asset:raw_*", True)
     assert event["runs"] == [entry["run_id"]]
 
 
@@ -152,10 +168,12 @@ def test_a_partition_of_several_dimensions(document: Run, tags: Run, materialize
     assert (found["dagster/partition/day"], found["dagster/partition/region"]) == ("2026-11-01", "eu")
 
 
-@pytest.mark.parametrize(("job", "key"), [("part_job", "b"), ("daily_job", "2026-11-03")])
-def test_a_partition_of_a_job(job: str, key: str, document: Run, tags: Run) -> None:
+@pytest.mark.parametrize(("job", "key", "config"), [("part_job", "b", "letter: b"), ("daily_job", "2026-11-03", "{}")])
+def test_a_partition_of_a_job(job: str, key: str, config: str, document: Run, tags: Run, graphql: Run) -> None:
+    """With the run config that the job's own code makes of it."""
     [entry] = document("--job", job, "--partition", key, "--no-wait")["runs"]
     assert tags(entry["run_id"])["dagster/partition"] == key
+    assert config in graphql(CONFIG, id=entry["run_id"])["runOrError"]["runConfigYaml"]
 
 
 @pytest.mark.parametrize(
@@ -179,11 +197,11 @@ def test_a_partition_of_a_job(job: str, key: str, document: Run, tags: Run) -> N
         (["--job", "slow_job", "--partition", "a"], "slow_job is not partitioned", "Leave --partition out"),
     ],
 )
-def test_a_wrong_partition(arguments: list[str], message: str, hint: str, document: Run, proxy: Any) -> None:
-    error = document(*arguments, exit_code=7, url=proxy.url)["error"]
-    assert message in error["message"]
-    assert hint in error["hint"]
-    assert "Launch" not in proxy.seen
+def test_a_wrong_partition(arguments: list[str], message: str, hint: str, refusal: Run) -> None:
+    error = refusal(*arguments)
+    assert error.exit_code == 7
+    assert message in error.message
+    assert hint in error.hint
 
 
 # --- runs that fail
@@ -221,36 +239,49 @@ def test_a_failed_run_stays_failed_when_its_reasons_can_not_be_read(document: Ru
 
 
 @pytest.mark.parametrize(
-    ("arguments", "config", "exit_code", "message", "hint"),
+    ("arguments", "config", "message", "hint"),
     [
-        (["--job", "op_job"], None, 7, 'Missing required config entry "ops"', "--run-config"),
-        (["--job", "op_job"], "ops: {one: {config: {n: many}}}", 7, "at ops.one.config.n: ", "--run-config"),
-        (["--job", "op_job"], "ops: {one: {config: {n: 1, m: 2}}}", 7, "at ops.one.config: ", "--run-config"),
-        (["--job", "op_job"], "- a list", 7, "is a list, not a mapping", "`ops:`"),
-        (["--asset-selection", "ordrs"], None, 7, "There is no asset ordrs", "Did you mean orders"),
-        (["--asset-selection", "xyzzy"], None, 7, "There is no asset xyzzy", "daglab discover --filter assets"),
-        (["--job", "op_jbo"], None, 7, "There is no job op_jbo", "Did you mean op_job"),
-        (["--asset-selection", "prices"], None, 7, "prices can't be materialized", "downstream"),
-        (["--asset-selection", "outer space/größe <b>&"], None, 7, "can't be materialized", "downstream"),
+        (["--job", "op_job"], None, 'Missing required config entry "ops"', "--run-config"),
+        (["--job", "op_job"], "ops: {one: {config: {n: many}}}", "at ops.one.config.n: ", "--run-config"),
+        (["--job", "op_job"], "ops: {one: {config: {n: 1, m: 2}}}", "at ops.one.config: ", "--run-config"),
+        (["--job", "op_job"], "- a list", "is a list, not a mapping", "`ops:`"),
+        (["--asset-selection", "ordrs"], None, "There is no asset ordrs", "Did you mean orders"),
+        (["--asset-selection", "xyzzy"], None, "There is no asset xyzzy", "daglab discover --filter assets"),
+        (["--job", "op_jbo"], None, "There is no job op_jbo", "Did you mean op_job"),
+        (["--asset-selection", "prices"], None, "prices can't be materialized", "downstream"),
+        (["--asset-selection", "outer space/größe <b>&"], None, "can't be materialized", "downstream"),
         (
             ["--asset-selection", "orders,inventory"],
             None,
-            7,
             "orders in main, inventory in second",
             "one after another",
         ),
-        (["--job", "shared_job"], None, 7, "__repository__ in main, __repository__ in second", "--location"),
-        (["--job", "op_job", "--location", "second"], None, 7, "is not in the place asked for, but in", "--location"),
-        ([], None, 2, "One of --job and --asset-selection is needed", "daglab run"),
+        (["--job", "shared_job"], None, "__repository__ in main, __repository__ in second", "--location"),
+        (["--job", "op_job", "--location", "second"], None, "is not in the place asked for, but in", "--location"),
     ],
 )
-def test_refused(
-    arguments: list[str], config: str | None, exit_code: int, message: str, hint: str, document: Run, proxy: Any
-) -> None:
-    given = [] if config is None else ["--run-config", "-"]
-    error = document(*arguments, *given, exit_code=exit_code, url=proxy.url, input=config)["error"]
-    assert message in error["message"]
-    assert hint in error["hint"]
+def test_refused(arguments: list[str], config: str | None, message: str, hint: str, refusal: Run) -> None:
+    error = refusal(*arguments, *([] if config is None else ["--config-yaml", config]))
+    assert error.exit_code == 7
+    assert message in error.message
+    assert hint in error.hint
+
+
+def test_all_that_is_wrong_is_told_at_once(document: Run, proxy: Any) -> None:
+    config = "ops: {one: {config: {m: 1}}, three: {}, two: 3}"
+    result = document("--job", "op_job", "--config-yaml", config, "--validate-only", exit_code=7, url=proxy.url)
+    found = {(".".join(each["path"]), each["reason"]): each for each in result["errors"]}
+    missing = found["ops.one.config", "MISSING_REQUIRED_FIELD"]
+    assert missing["example"] == {"ops": {"one": {"config": {"n": 0}}}}
+    assert 'entry "n"' in missing["message"]
+    unknown = found["ops.one.config", "FIELD_NOT_DEFINED"]
+    assert unknown["expected"].startswith("{ n: (Int | ")
+    assert unknown["expected"] not in unknown["message"]
+    assert ("ops", "FIELD_NOT_DEFINED") in found
+    assert ("ops.two", "RUNTIME_TYPE_MISMATCH") in found
+    assert result["error"]["hint"].endswith("ops:\n  one:\n    config:\n      n: 0")
+    assert set(proxy.seen) == {"Workspace", "Validate"}
+    assert document("--job", "fail_job", "--validate-only", url=proxy.url)["errors"] == []
     assert "Launch" not in proxy.seen
 
 
@@ -290,14 +321,29 @@ def test_the_time_is_up(document: Run, graphql: Run) -> None:
     assert graphql(TAGS, id=entry["run_id"])["runOrError"]["status"] in ("STARTING", "STARTED", "SUCCESS")
 
 
+def test_the_time_is_up_and_the_run_is_cancelled(document: Run, graphql: Run, proxy: Any) -> None:
+    """It is starting when the time is up: Dagster can't be asked to end it before it has started."""
+    arguments = ["--job", "slow_job", "--run-config", "-", "--timeout", "0.01", "--cancel-on-timeout"]
+    result = document(*arguments, exit_code=9, input=seconds(60), url=proxy.url)
+    [entry] = result["runs"]
+    assert (result["cancelled"], entry["status"], result["error"]["code"]) == (True, "CANCELED", "timed_out")
+    assert entry["ended_at"]
+    assert graphql(TAGS, id=entry["run_id"])["runOrError"]["status"] == "CANCELED"
+    assert proxy.seen.count("Terminate") == 1
+
+
+def test_a_deployment_that_does_not_queue(graphql: Run) -> None:
+    assert runs.parse_daemons(graphql(runs.DAEMONS_QUERY)) is False
+
+
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopping_to_wait_leaves_the_run_alone(
     number: signal.Signals, exit_code: int, deployment: Any, graphql: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "config.json").write_text(seconds(3))
-    command = [sys.executable, "-m", "daglab", "run", "--url", deployment.url, "--job", "slow_job", "--json"]
+    daglab = [sys.executable, "-m", "daglab", "run", "--url", deployment.url, "--job", "slow_job", "--json"]
     with subprocess.Popen(
-        [*command, "--run-config", "config.json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*daglab, "--run-config", "config.json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
         launched = process.stderr.readline()
@@ -321,8 +367,8 @@ def test_stopping_in_the_middle_of_the_launch(proxy: Any, graphql: Run) -> None:
         proxy.over.wait(60)
 
     proxy.faults["Launch"] = hold
-    command = [sys.executable, "-m", "daglab", "run", "--url", proxy.url, "--asset-selection", "raw_orders", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    daglab = [sys.executable, "-m", "daglab", "run", "--url", proxy.url, "--asset-selection", "raw_orders", "--json"]
+    with subprocess.Popen(daglab, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         proxy.wait_until(lambda: "Launch" in proxy.forwarded)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=60)

@@ -157,10 +157,38 @@ def test_json_and_the_event(project: Path, cli: Cli) -> None:
     (project / ".daglab").mkdir()
     done = cli("scaffold", "--asset", "src/customers", "--json")
     path = project / "dagster" / "notebooks" / "asset_src__customers.py"
-    assert json.loads(done.stdout) == {"ok": True, "notebook": str(path), "target": "asset:src/customers"}
+    assert json.loads(done.stdout) == {
+        "ok": True,
+        "notebook": str(path),
+        "target": "asset:src/customers",
+        "checked": True,
+        "replaced": False,
+    }
     [file] = (project / ".daglab" / "events").iterdir()
     event = json.loads(file.read_text())
     assert (event["command"], event["target"], event["ok"]) == ("scaffold", "asset:src/customers", True)
+
+
+def test_the_deployment_is_asked_where_one_answers(project: Path, cli: Cli) -> None:
+    for wrong, near in ((["--asset", "raw_order"], "raw_orders"), (["--job", "mart_jb"], "mart_job")):
+        done = cli("scaffold", *wrong, "--json")
+        assert (done.exit_code, near in json.loads(done.stdout)["error"]["hint"]) == (7, True)
+    assert not (project / "dagster").exists()
+    options = ("--from-selection", "raw_orders,src/customers", "--filename", "shop.py", "--title", "The <shop>")
+    done = cli("scaffold", *options, "--dagster-port", "1", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["checked"]) == (0, False)
+    assert "Not checked" in done.stderr
+    done = cli("scaffold", *options, "--force")
+    assert (done.exit_code, "Replaced" in done.stderr) == (0, True)
+    assert f"marimo edit --port 3010 {project}/dagster/notebooks/shop.py" in done.stderr
+    checked = subprocess.run(
+        [sys.executable, "-m", "marimo", "check", "--strict", "dagster/notebooks/shop.py"], check=False
+    )
+    assert checked.returncode == 0
+    assert cli("export", "dagster/notebooks/shop.py").exit_code == 0
+    page = (project / "exports" / "shop.html").read_text(encoding="utf-8")
+    assert all(name in page for name in ("raw_orders", "src/customers", "Materialize", "The &lt;shop&gt;"))
+    assert "There is no asset" not in page
 
 
 # --- launching, without a browser
@@ -211,7 +239,8 @@ def test_what_can_not_be_launched_is_shown_and_fails_no_cell(
 
 
 def test_a_target_that_is_not_there_is_told_with_the_nearest(project: Path, cli: Cli) -> None:
-    notebook = scaffold(cli, "asset", "raw_order")
+    assert cli("scaffold", "--asset", "raw_order", "--dagster-port", "1").exit_code == 0
+    notebook = project / "dagster" / "notebooks" / "asset_raw_order.py"
     assert cli("export", str(notebook)).exit_code == 0
     page = (project / "exports" / "asset_raw_order.html").read_text(encoding="utf-8")
     assert "There is no asset raw_order" in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -16,7 +17,7 @@ import pytest
 import requests
 import responses
 
-from daglab import attach, config, dagster_api, errors, web
+from daglab import attach, config, dagster_api, errors, observations, web
 from daglab.children import observation as observation_child
 
 URL = "http://127.0.0.1:3999"
@@ -63,22 +64,22 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Child:
     return put
 
 
-def observation(link: str | None = LINK) -> attach.Observation:
-    entries = [attach.Entry(attach.ID_LABEL, "text", "id1"), attach.Entry("n", "int", 3)]
+def observation(link: str | None = LINK) -> observations.Observation:
+    entries = [observations.Entry(observations.ID_LABEL, "text", "id1"), observations.Entry("n", "int", 3)]
     if link:
-        entries.append(attach.Entry("exploration", "url", link))
-    return attach.Observation(("a", "b c"), "id1", link, tuple(entries))
+        entries.append(observations.Entry("exploration", "url", link))
+    return observations.Observation(("a", "b c"), "id1", link, tuple(entries))
 
 
-def node(*observations: list[dict[str, Any]]) -> dict[str, Any]:
-    found = [{"metadataEntries": entries} for entries in observations]
+def node(*observations: list[dict[str, Any]] | dict[str, Any]) -> dict[str, Any]:
+    found = [each if isinstance(each, dict) else {"metadataEntries": each} for each in observations]
     return {"assetNodeOrError": {"__typename": "AssetNode", "assetObservations": found}}
 
 
 def shown(identity: str = "id1", kind: str = "UrlMetadataEntry", link: str = LINK) -> list[dict[str, Any]]:
     value = {"url": link} if kind == "UrlMetadataEntry" else {"text": link}
     return [
-        {"__typename": "TextMetadataEntry", "label": attach.ID_LABEL, "text": identity},
+        {"__typename": "TextMetadataEntry", "label": observations.ID_LABEL, "text": identity},
         {"__typename": kind, "label": "exploration", **value},
     ]
 
@@ -142,7 +143,7 @@ def test_no_newest_run(answer: Any, kind: type[errors.DaglabError]) -> None:
 
 def test_observations_newest_first() -> None:
     found = attach.parse_observations(node(shown("id2"), shown("id1")))
-    assert [entries[attach.ID_LABEL]["text"] for entries in found] == ["id2", "id1"]
+    assert [entries[observations.ID_LABEL]["text"] for entries in found] == ["id2", "id1"]
     assert found[0]["exploration"]["url"] == LINK
     assert attach.parse_observations(node()) == []
 
@@ -168,13 +169,13 @@ def test_rest_sends_values_that_json_has(api: dagster_api.DagsterApi, settings: 
     responses.post(REPORT, json={})
     asked = answer_graphql(node=node(shown(kind="TextMetadataEntry")))
     done = attach.attach(api, settings, observation(), via="rest", python=sys.executable)
-    assert done == attach.Attached("rest", LINK, "TextMetadataEntry")
+    assert done == observations.Attached("rest", LINK, "TextMetadataEntry")
     assert asked == [("Observations", {"key": {"path": ["a", "b c"]}})]
     [request] = reports()
     assert request.headers["Content-Type"] == "application/json"  # Dagster takes no other
     assert json.loads(request.body) == {
         "description": f"Notebook export: {LINK}",
-        "metadata": {attach.ID_LABEL: "id1", "n": 3, "exploration": LINK},
+        "metadata": {observations.ID_LABEL: "id1", "n": 3, "exploration": LINK},
     }
 
 
@@ -184,7 +185,7 @@ def test_rest_without_a_link(api: dagster_api.DagsterApi, settings: config.Confi
     answer_graphql(node=node(shown()))
     wanted = observation(None)
     done = attach.attach(api, settings, wanted, via="rest", python=sys.executable)
-    assert done == attach.Attached("rest", None, None)
+    assert done == observations.Attached("rest", None, None)
     assert json.loads(reports()[0].body)["description"] == "Notebook export"
 
 
@@ -202,9 +203,9 @@ def test_the_newest_observation_of_somebody_else_is_not_ours(
     ("status", "body", "kind", "texts"),
     [
         (400, {"error": "Param metadata is wrong"}, errors.InvalidInput, ["Param metadata is wrong"]),
-        (400, PAGE, errors.Unreachable, ["answered 400", "nothing was attached", "webserver"]),
-        (404, PAGE, errors.Unreachable, ["answered 404", "nothing was attached", "proxy"]),
-        (405, "", errors.Unreachable, ["answered 405"]),
+        (400, PAGE, attach.NoWay, ["answered 400", "nothing was attached", "webserver"]),
+        (404, PAGE, attach.NoWay, ["answered 404", "nothing was attached", "proxy"]),
+        (405, "", attach.NoWay, ["answered 405"]),
         (401, {"error": "Not authorized"}, errors.NotAuthorised, ["401", "--read-only", "token"]),
         (403, PAGE, errors.NotAuthorised, ["403", "--read-only"]),
     ],
@@ -401,7 +402,7 @@ def test_a_write_that_broke_off_and_is_there_is_attached(
     child(WRITING + "sys.exit(1)")
     answer_graphql(runs=newest("r1"), node=node(shown()))
     done = attach.attach(api, settings, observation(), via=None, python=sys.executable)
-    assert done == attach.Attached("instance", LINK, "UrlMetadataEntry")
+    assert done == observations.Attached("instance", LINK, "UrlMetadataEntry")
     assert reports() == []
 
 
@@ -573,3 +574,122 @@ def test_which_homes_are_unused(home: Path, settings_file: str | None, database:
 
 def test_the_page_of_an_asset(api: dagster_api.DagsterApi) -> None:
     assert attach.page(api, ("a/b", "größe <b>&")) == f"{URL}/assets/a%2Fb/gr%C3%B6%C3%9Fe%20%3Cb%3E%26?view=events"
+
+
+# further ways, partitions, jobs
+
+
+def described(text: str, partition: str | None = None) -> dict[str, Any]:
+    return {"partition": partition, "description": text, "metadataEntries": []}
+
+
+def by_graphql(found: dict[str, Any], *observations: dict[str, Any]) -> list[Any]:
+    """Answers the mutation and the look at the observations; what was sent is collected."""
+    sent: list[Any] = []
+
+    def answer(request: Any) -> tuple[int, dict[str, str], str]:
+        body = json.loads(request.body)
+        sent.append(body)
+        data = {"reportRunlessAssetEvents": found} if "mutation" in body["query"] else node(*observations)
+        return 200, {}, json.dumps({"data": data})
+
+    responses.add_callback("POST", f"{URL}/graphql", answer)
+    return sent
+
+
+DONE = {"__typename": "ReportRunlessAssetEventsSuccess", "assetKey": {"path": ["a", "b c"]}}
+
+
+@responses.activate
+def test_graphql_says_all_of_it_in_the_description(api: dagster_api.DagsterApi, settings: config.Config) -> None:
+    what = dataclasses.replace(observation(), partition="2026-11-01")
+    sent = by_graphql(DONE, described(what.full_description), described(what.full_description, "2026-11-01"))
+    done = attach.attach(api, settings, what, via="graphql", python=sys.executable)
+    assert done == observations.Attached("graphql", LINK, "description")
+    params = sent[0]["variables"]["params"]
+    assert params["partitionKeys"] == ["2026-11-01"]
+    assert params["description"].splitlines() == [
+        f"Notebook export: {LINK}",
+        "daglab/export_id: id1",
+        "n: 3",
+        f"exploration: {LINK}",
+    ]
+
+
+@responses.activate
+def test_graphql_refused(api: dagster_api.DagsterApi, settings: config.Config) -> None:
+    sent = by_graphql({"__typename": "UnauthorizedError", "message": "no"})
+    with pytest.raises(errors.NotAuthorised):
+        attach.attach(api, settings, observation(), via="graphql", python=sys.executable)
+    assert len(sent) == 1
+
+
+@responses.activate
+def test_graphql_comes_after_a_rest_that_is_not_there(api: dagster_api.DagsterApi, settings: config.Config) -> None:
+    responses.post(REPORT, status=404, body=PAGE)
+    by_graphql(DONE, described(observation().full_description))
+    assert attach.attach(api, settings, observation(), via=None, python=sys.executable).via == "graphql"
+
+
+@responses.activate
+def test_graphql_does_not_come_after_a_rest_that_may_have_written(
+    api: dagster_api.DagsterApi, settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attach, "READ_BACK_TIMEOUT", 0.0)
+    responses.post(REPORT, status=502, body=PAGE)
+    sent = by_graphql(DONE)
+    with pytest.raises(errors.OutcomeUnknown):
+        attach.attach(api, settings, observation(), via=None, python=sys.executable)
+    assert not any("mutation" in body["query"] for body in sent)
+
+
+@responses.activate
+def test_another_partition_s_observation_is_not_ours(
+    api: dagster_api.DagsterApi, settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attach, "READ_BACK_TIMEOUT", 0.0)
+    what = dataclasses.replace(observation(), partition="b")
+    by_graphql(DONE, described(what.full_description, "a"))
+    with pytest.raises(errors.OutcomeUnknown):
+        attach.attach(api, settings, what, via="graphql", python=sys.executable)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "via", "refused_operation"),
+    [
+        ([], None, "report_asset_observation"),
+        ([], "rest", "report_asset_observation"),
+        ([], "graphql", "reportRunlessAssetEvents"),
+        (["reportRunlessAssetEvents"], "instance", "report_asset_observation"),
+        (["reportRunlessAssetEvents"], None, None),
+        (["report_asset_observation"], "instance", None),
+        ([], "compute", None),
+    ],
+)
+def test_the_sandbox_refuses_each_way(
+    api: dagster_api.DagsterApi, allowed: list[str], via: str | None, refused_operation: str | None
+) -> None:
+    session = dataclasses.replace(api.session, allowed=frozenset(allowed))
+    inside = dataclasses.replace(api, session=session)
+    if refused_operation is None:
+        attach.permit(inside, via)
+        return
+    with pytest.raises(errors.NotAuthorised, match=refused_operation):
+        attach.permit(inside, via)
+
+
+@responses.activate
+def test_the_sandbox_leaves_the_ways_that_it_allows(api: dagster_api.DagsterApi, settings: config.Config) -> None:
+    session = dataclasses.replace(api.session, allowed=frozenset(["reportRunlessAssetEvents"]))
+    by_graphql(DONE, described(observation().full_description))
+    inside = dataclasses.replace(api, session=session)
+    assert attach.attach(inside, settings, observation(), via=None, python=sys.executable).via == "graphql"
+    with pytest.raises(errors.NotAuthorised):
+        attach.attach(inside, settings, observation(), via="rest", python=sys.executable)
+
+
+def test_the_snippet_is_code() -> None:
+    text = observations.snippet([("a", 'b"c'), ("d",)], "2026-11-01")
+    compile(text.replace("    context.", "context."), "snippet", "exec")
+    assert "exploration_metadata('a/b\"c', partition='2026-11-01')" in text
+    assert "exploration_metadata('KEY')" in observations.snippet([], None)

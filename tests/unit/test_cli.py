@@ -119,13 +119,13 @@ def test_a_group_alone_shows_its_help_as_wrong_usage(cli: Cli, arguments: list[s
 WRONG = [
     (["discvoer"], "There is no command 'discvoer'", "discover"),
     (["xyzzy"], "There is no command 'xyzzy'", "daglab --help"),
-    (["config", "shw"], "No such command 'shw'", "daglab config --help"),
+    (["config", "shw"], "There is no command 'shw'", "Did you mean show?"),
     (["discover", "--jsn"], "No such option", "daglab discover --help"),
     (["discover", "--filter", "x"], "Invalid value for '--filter'", "daglab discover --help"),
     (["discover", "extra"], "Got unexpected extra argument", "daglab discover --help"),
     (["run", "--timeout", "soon", "--job", "x"], "Invalid value for '--timeout'", "daglab run --help"),
-    (["run"], "One of --job and --asset-selection is needed", "daglab run --asset-selection orders"),
-    (["scaffold"], "One of --asset and --job is needed", "daglab scaffold --asset orders"),
+    (["run"], "One of --job, --asset-selection", "daglab run --asset-selection orders"),
+    (["scaffold"], "One of --asset, --job and --from-selection is needed", "daglab scaffold --asset orders"),
     (["export"], "Missing argument", "daglab export --help"),
     (["--bogus", "discover"], "No such option", "daglab --help"),
 ]
@@ -463,7 +463,7 @@ def test_a_signal_ends_a_command_that_waits(
 BUG = """
 import daglab.config
 from daglab.cli import main
-def load():
+def load(*_):
     return {}["oops"]
 daglab.config.load = load
 main(["config", "show", *__import__("sys").argv[1:]], "daglab")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from daglab import config, config_files, config_keys, errors, web
+from daglab import config, config_files, config_keys, errors, trust, web
 
 PACKAGE = Path(config.__file__).parent
 KNOWN = config_keys.known()
@@ -24,14 +24,21 @@ SAMPLES: dict[str, Any] = {
     "dagster.path_prefix": "/team",
     "dagster.auth.token_env": "DAGLAB_SAMPLE",
     "export.base_url": "https://pages.example.com",
+    "dagster.auth.type": "basic",
+    "dagster.auth.username_env": "DAGLAB_USER",
+    "dagster.auth.password_env": "DAGLAB_PASSWORD",
+    "dagster.auth.header_name": "X-Sample",
+    "dagster.auth.headers": {"X-Team": "shop", "X-Key": "env:DAGLAB_KEY"},
+    "security.allowed_operations": ("launchRun", "terminateRun"),
+    "models": ({"name": "small", "provider": "someone"},),
 }
-BY_TYPE: dict[type, Any] = {str: "a sample", int: 4321, float: 12.5}
+BY_TYPE: dict[type, Any] = {str: "a sample", int: 4321, float: 12.5, bool: True}
 
 Load = Callable[..., config.Config]
 
 
 def sample(key: config_keys.Key) -> Any:
-    return SAMPLES.get(key.name, BY_TYPE[key.type])
+    return SAMPLES[key.name] if key.name in SAMPLES else BY_TYPE[key.type]
 
 
 def variable(name: str) -> str:
@@ -48,7 +55,7 @@ def yaml_of(values: Mapping[str, Any]) -> str:
         node = tree
         for section in sections:
             node = node.setdefault(section, {})
-        node[last] = value
+        node[last] = list(value) if isinstance(value, tuple) else value
     return str(yaml.safe_dump(tree))
 
 
@@ -144,7 +151,7 @@ def test_each_key_can_be_set_by_file_and_by_environment(load: Load, name: str) -
     key = KNOWN[name]
     value = sample(key)
     assert value != key.default
-    from_environment = load(environ={variable(name): str(value)})
+    from_environment = load(environ={variable(name): config_keys.to_text(value)})
     assert (from_environment.value(name), from_environment.layers[name]) == (value, "environment")
     from_user = load(user={name: value})
     assert (from_user.value(name), from_user.layers[name]) == (value, "user")
@@ -179,10 +186,84 @@ def test_unknown_variables_are_left_alone(load: Load) -> None:
         "DAGLAB_TOKEN": "x",
         "DAGLAB_DAGSTER__PROT": "x",
         "DAGLAB_": "x",
-        "DAGLAB_ENV": "dev",
         "DAGLAB_REQUIRE": "1",
     }
     assert set(load(environ=environ).layers.values()) == {"default"}
+
+
+# environments
+
+STAGING = """
+dagster:
+  port: 1
+  graphql: {timeout: 5}
+environments:
+  staging:
+    dagster: {port: 2}
+  prod:
+    dagster: {url: https://dagster.example.com}
+    security: {sandbox_mode: true}
+  empty:
+"""
+
+
+@pytest.mark.parametrize("by", ["flag", "variable"])
+def test_an_environment_overlays_the_file_it_stands_in(load: Load, project_file: Path, by: str) -> None:
+    chosen: dict[str, Any] = {"flags": {"env": "staging"}} if by == "flag" else {"environ": {"DAGLAB_ENV": "staging"}}
+    settings = load(STAGING, "dagster: {port: 3, host: h}\nenvironments: {staging: {dagster: {host: i}}}", **chosen)
+    assert (settings.dagster.port, settings.dagster.host, settings.dagster.graphql.timeout) == (2, "i", 5.0)
+    assert settings.origins["dagster.port"] == f"{project_file}:7 (environment staging)"
+    assert (settings.layers["dagster.port"], settings.environment) == ("project", "staging")
+
+
+def test_without_a_choice_no_environment_counts(load: Load) -> None:
+    settings = load(STAGING)
+    assert (settings.dagster.port, settings.dagster.url, settings.environment) == (1, None, None)
+    assert load(flags={"env": "empty"}).dagster.port == 1
+    assert load(flags={"env": ""}, environ={"DAGLAB_ENV": "staging"}).dagster.port == 1
+    assert load(flags={"env": "prod"}, environ={"DAGLAB_ENV": "staging"}).security.sandbox_mode is True
+
+
+def test_an_unknown_environment_is_refused_with_those_there_are(load: Load) -> None:
+    error = refused(load, STAGING, flags={"env": "stagng"})
+    assert "stagng" in error.message
+    assert "Did you mean staging?" in (error.hint or "")
+    assert "prod" in (error.hint or "")
+    assert refused(load, "version: 1\n", environ={"DAGLAB_ENV": "prod"}).exit_code == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "code"),
+    [
+        ("environments: {prod: {dagster: {prot: 1}}}", "unknown key dagster.prot", 7),
+        ("environments: {prod: {dagster: {port: no}}}", "dagster.port", 7),
+        ("environments: {prod: 7}", "environments.prod is a section", 7),
+        ("environments: 7", "environments is a section", 7),
+        ("environments: {prod: {credentials: {x: {token_env: DAGLAB_T}}}}", "may not set credentials", 6),
+        ("environments: {prod: {dagster: {auth: {token_command: id}}}}", "token_command", 6),
+        ("environments: {prod: {dagster: {auth: {token: abc}}}}", "would hold a secret", 7),
+        ("environments: {prod: {environments: {a: {version: 1}}}}", "unknown key", 7),
+    ],
+)
+def test_an_environment_that_is_not_chosen_is_checked_too(load: Load, text: str, problem: str, code: int) -> None:
+    error = refused(load, text)
+    assert problem in error.message
+    assert error.exit_code == code
+
+
+def test_a_child_finds_the_same_config(load: Load) -> None:
+    flags = {
+        "dagster.port": 4001,
+        "env": "prod",
+        "dagster.auth.token_env": "DAGLAB_T",
+        "security.sandbox_mode": True,
+        "dagster.host": None,
+    }
+    here = load(STAGING, flags=flags)
+    there = load(environ=config.as_environment(flags))
+    assert here.url == there.url == "http://127.0.0.1:4001"  # a port given by hand wins over an address in a file
+    assert vars(here)["dagster"] == vars(there)["dagster"]
+    assert (there.environment, there.security.sandbox_mode) == ("prod", True)
 
 
 # what a file may say
@@ -475,7 +556,7 @@ def test_a_project_s_file_may_not_say_where_secrets_are(load: Load, project_file
 @pytest.mark.parametrize("name", ["DAGLAB_TEAM_TOKEN", *config_files.PROJECT_VARIABLES])
 def test_a_project_s_file_may_name_these_variables(load: Load, name: str) -> None:
     settings = load({"dagster.auth.token_env": name})
-    found = config.credential(settings, {name: "x"})
+    found = trust.credential(settings, {name: "x"})
     assert found is not None
     assert found.auth == config_keys.Auth(token_env=name)
 
@@ -487,7 +568,7 @@ def test_a_project_s_file_may_name_these_variables(load: Load, name: str) -> Non
 def test_the_user_may(load: Load, layer: str, name: str, value: str) -> None:
     key = f"dagster.auth.{name}"
     settings = load(user={key: value}) if layer == "user" else load(environ={variable(key): value})
-    found = config.credential(settings, {})
+    found = trust.credential(settings, {})
     assert found is not None
     assert found.auth == config_keys.Auth(**{name: value})
 
@@ -541,7 +622,7 @@ OTHER = "http://127.0.0.1:4000"
 def test_dagster_s_own_token_does_not_go_where_only_the_project_s_file_says(
     load: Load, layers: dict[str, Any], sent: bool
 ) -> None:
-    found = config.credential(load(**layers), TOKEN)
+    found = trust.credential(load(**layers), TOKEN)
     assert found is not None
     assert found.auth == (DEFAULT_TOKEN if sent else None)
     assert (found.withheld is None) is sent
@@ -551,14 +632,14 @@ def test_dagster_s_own_token_does_not_go_where_only_the_project_s_file_says(
 @pytest.mark.parametrize("name", ["token_env", "token_file", "token_command"])
 def test_a_token_named_by_the_environment_does_not_go_there_either(load: Load, name: str) -> None:
     environ = {variable(f"dagster.auth.{name}"): "SOMETHING"}
-    found = config.credential(load({"dagster.url": OTHER}, environ=environ), {})
+    found = trust.credential(load({"dagster.url": OTHER}, environ=environ), {})
     assert found is not None
     assert (found.auth, "DAGLAB_DAGSTER__AUTH" in found.origin) == (None, True)
 
 
 def test_no_token_is_no_credential(load: Load) -> None:
-    assert config.credential(load({"dagster.url": OTHER}), {}) is None
-    assert config.credential(load(), {"DAGSTER_GRAPHQL_TOKEN": ""}) is None
+    assert trust.credential(load({"dagster.url": OTHER}), {}) is None
+    assert trust.credential(load(), {"DAGSTER_GRAPHQL_TOKEN": ""}) is None
 
 
 def test_the_user_s_credentials_go_to_their_origin_alone(load: Load) -> None:
@@ -569,7 +650,7 @@ def test_the_user_s_credentials_go_to_their_origin_alone(load: Load) -> None:
     )
 
     def auth(url: str) -> config_keys.Auth | None:
-        found = config.credential(load({"dagster.url": url}, user), {})
+        found = trust.credential(load({"dagster.url": url}, user), {})
         return found.auth if found else None
 
     prod = config_keys.Auth(token_env="PROD")
@@ -588,11 +669,11 @@ def test_the_user_s_credentials_go_to_their_origin_alone(load: Load) -> None:
 
 def test_the_user_s_own_token_is_bound_to_the_user_s_own_address(load: Load) -> None:
     user = {"dagster.url": "https://mine.example.com", "dagster.auth.token_file": "/f"}
-    found = config.credential(load(user=user), {})
+    found = trust.credential(load(user=user), {})
     assert found is not None
     assert found.auth == config_keys.Auth(token_file="/f")
-    assert config.credential(load({"dagster.url": OTHER}, user), {}) is None
-    assert config.credential(load({}, user, flags={"dagster.url": OTHER}), {}) is None
+    assert trust.credential(load({"dagster.url": OTHER}, user), {}) is None
+    assert trust.credential(load({}, user, flags={"dagster.url": OTHER}), {}) is None
 
 
 BOUND = f"credentials: {{'{OTHER}': {{token_env: BOUND}}}}"
@@ -619,7 +700,7 @@ NAMED = {"DAGLAB_DAGSTER__AUTH__TOKEN_ENV": "NAMED"}
 def test_which_of_several_tokens(
     load: Load, project: dict[str, str], environ: dict[str, str], flags: dict[str, str], expected: str
 ) -> None:
-    found = config.credential(load(project, BOUND, environ, flags), environ)
+    found = trust.credential(load(project, BOUND, environ, flags), environ)
     assert found is not None
     assert found.auth == config_keys.Auth(token_env=expected)
 
@@ -660,3 +741,125 @@ def test_a_missing_token_is_not_set_up(load: Load, values: dict[str, str]) -> No
         web.session(settings)
     assert caught.value.exit_code == 3
     assert caught.value.hint
+
+
+# further ways to say who one is
+
+
+def test_a_project_s_file_may_not_name_foreign_variables_in_any_way(load: Load) -> None:
+    for auth in (
+        "{username_env: HOME, password_env: DAGLAB_P}",
+        "{username_env: DAGLAB_U, password_env: AWS_SECRET_ACCESS_KEY}",
+        "{headers: {X-A: env:AWS_SECRET_ACCESS_KEY}}",
+    ):
+        error = refused(load, f"dagster: {{auth: {auth}}}")
+        assert error.exit_code == 6
+        assert "AWS" not in error.message
+    assert load("dagster: {auth: {headers: {X-A: 'env:DAGLAB_A', X-B: b}}}").dagster.auth.headers == {
+        "X-A": "env:DAGLAB_A",
+        "X-B": "b",
+    }
+
+
+@pytest.mark.parametrize("header", ["Authorization: Bearer abc", "X-Api-Key: abc", "Cookie: a=b"])
+def test_a_secret_header_is_not_written_out(load: Load, header: str) -> None:
+    error = refused(load, f"dagster: {{auth: {{headers: {{{header}}}}}}}")
+    assert "abc" not in error.message
+    assert "env:DAGLAB_" in (error.hint or "")
+
+
+@pytest.mark.parametrize("header", ["Host: x", "Content-Length: '1'", "'A b': x", "A: 'x\\ny'", "A: ''", "A: 7"])
+def test_a_header_that_can_not_be_sent(load: Load, header: str) -> None:
+    assert (
+        refused(load, user=f"dagster: {{auth: {{headers: {{{header}}}}}}}".replace("'x\\ny'", '"x\\ny"')).exit_code == 7
+    )
+
+
+def test_a_name_and_its_password_go_together(load: Load) -> None:
+    both = load(environ={"DAGLAB_DAGSTER__AUTH__USERNAME_ENV": "U", "DAGLAB_DAGSTER__AUTH__PASSWORD_ENV": "P"})
+    found = trust.credential(both, {})
+    assert found
+    assert found.auth == config_keys.Auth(username_env="U", password_env="P")
+    assert set(both.token_variables) >= {"U", "P"}
+    alone = load(environ={"DAGLAB_DAGSTER__AUTH__USERNAME_ENV": "U"})
+    with pytest.raises(errors.InvalidInput, match="only one is set"):
+        trust.credential(alone, {})
+    two = {"DAGLAB_DAGSTER__AUTH__USERNAME_ENV": "U", "DAGLAB_DAGSTER__AUTH__TOKEN_ENV": "T"}
+    assert "both name a token" in refused(load, environ=two).message
+
+
+def test_what_says_how_a_token_is_sent_goes_with_it(load: Load) -> None:
+    project = "dagster: {auth: {type: custom, header_name: X-Key, headers: {X-Team: a}, token_env: DAGLAB_T}}"
+    found = trust.credential(load(project), {})
+    assert found
+    assert found.auth == config_keys.Auth(
+        type="custom", header_name="X-Key", headers={"X-Team": "a"}, token_env="DAGLAB_T"
+    )
+    found = trust.credential(load(project, flags={"dagster.auth.token_file": "/t"}), {})
+    assert found
+    assert found.auth
+    assert (found.auth.token_file, found.auth.token_env) == ("/t", None)
+    assert found.auth.header_name == "X-Key"
+
+
+def test_headers_with_a_secret_are_withheld_and_others_are_not(load: Load) -> None:
+    project = f"dagster: {{url: {OTHER}, auth: {{headers: {{X-Team: a, X-Key: 'env:DAGLAB_K'}}}}}}"
+    found = trust.credential(load(project), {})
+    assert found
+    assert found.auth == config_keys.Auth(headers={"X-Team": "a"})
+    assert found.withheld
+    plain = trust.credential(load(f"dagster: {{url: {OTHER}, auth: {{headers: {{X-Team: a}}}}}}"), {})
+    assert plain
+    assert (plain.withheld, plain.auth) == (None, config_keys.Auth(headers={"X-Team": "a"}))
+
+
+def test_the_user_s_headers_go_to_the_user_s_own_address_alone(load: Load) -> None:
+    user = f"dagster: {{url: {OTHER}, auth: {{headers: {{X-Key: 'env:KEY'}}}}}}"
+    found = trust.credential(load(user=user), {})
+    assert found
+    assert found.auth
+    assert found.auth.headers == {"X-Key": "env:KEY"}
+    assert trust.credential(load({}, user, flags={"dagster.url": "http://third.example.com"}), {}) is None
+    named = f"credentials: {{'{OTHER}': {{headers: {{X-Key: 'env:KEY', X-B: b}}, token_env: T}}}}"
+    found = trust.credential(load({}, named, flags={"dagster.url": OTHER}), {})
+    assert found
+    assert found.auth == config_keys.Auth(token_env="T", headers={"X-Key": "env:KEY", "X-B": "b"})
+
+
+@pytest.mark.parametrize(
+    ("url", "variable_name"),
+    [
+        ("https://acme.dagster.cloud/prod", "DAGSTER_CLOUD_API_TOKEN"),
+        ("https://acme.dagster.plus/prod", "DAGSTER_CLOUD_API_TOKEN"),
+        ("https://dagster.example.com", "DAGSTER_GRAPHQL_TOKEN"),
+        ("https://dagster.cloud.example.com", "DAGSTER_GRAPHQL_TOKEN"),
+    ],
+)
+def test_dagster_s_own_variables_are_for_their_own_servers(load: Load, url: str, variable_name: str) -> None:
+    both = {"DAGSTER_CLOUD_API_TOKEN": "a", "DAGSTER_GRAPHQL_TOKEN": "b"}
+    found = trust.credential(load(flags={"dagster.url": url}), both)
+    assert found
+    assert found.auth
+    assert found.auth.token_env == variable_name
+    cloud_only = trust.credential(load(flags={"dagster.url": url}), {"DAGSTER_CLOUD_API_TOKEN": "a"})
+    assert (cloud_only is not None) == ("CLOUD" in variable_name)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("models: [{provider: x}]", "needs a name"),
+        ("models: [{name: a}, {name: a}]", "same name"),
+        ("models: [{name: a, size: {b: c}}]", "must be text"),
+        ("models: [a]", "not a list of mappings"),
+        ("models: {a: b}", "unknown key models.a"),
+        ("models: [{name: a, token: abc}]", "would hold a secret"),
+        ("security: {allowed_operations: launchRun}", "not a list of text"),
+        ("security: {allowed_operations: [launch run]}", "no name of an operation"),
+        ("security: {sandbox_mode: 1}", "not true or false"),
+        ("export: {retention_days: -1}", "from 0"),
+        ("dagster: {auth: {type: magic}}", "bearer"),
+    ],
+)
+def test_further_values_that_are_not_valid(load: Load, text: str, problem: str) -> None:
+    assert problem in refused(load, text).message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import pkgutil
@@ -188,7 +189,7 @@ def test_a_mutation_without_an_answer(name: str, api: dagster_api.DagsterApi) ->
     answer, surely_not_done = ANSWERS[name]
     sent = responses.post(GRAPHQL, **answer)
     with pytest.raises(errors.Unreachable if surely_not_done else web.AnswerLost) as caught:
-        dagster_api.mutate(api, "mutation { launchRun }")
+        dagster_api.mutate(api, "launchRun", "mutation { launchRun }")
     assert isinstance(caught.value, web.AnswerLost) is not surely_not_done
     assert sent.call_count == 1
     assert caught.value.hint
@@ -233,12 +234,26 @@ def test_a_query_is_asked_again_and_a_broken_text_is_not(name: str, api: dagster
 
 
 @responses.activate
-@pytest.mark.parametrize("ask", [dagster_api.query, dagster_api.mutate])
 @pytest.mark.parametrize("status", [401, 403])
-def test_not_authorised(ask: Callable[..., Any], status: int, api: dagster_api.DagsterApi) -> None:
+def test_not_authorised(status: int, api: dagster_api.DagsterApi) -> None:
     responses.post(GRAPHQL, json={"error": "no"}, status=status)
     with pytest.raises(errors.NotAuthorised):
-        ask(api, "{ it }")
+        dagster_api.query(api, "{ it }")
+    with pytest.raises(errors.NotAuthorised):
+        dagster_api.mutate(api, "launchRun", "mutation { it }")
+
+
+@responses.activate
+def test_the_sandbox(api: dagster_api.DagsterApi) -> None:
+    sent = responses.post(GRAPHQL, json={"data": {"it": 1}})
+    guarded = dataclasses.replace(api, session=dataclasses.replace(api.session, allowed=frozenset({"launchRun"})))
+    dagster_api.permit(guarded, "launchRun")
+    assert dagster_api.mutate(guarded, "launchRun", "mutation { it }") == {"it": 1}
+    with pytest.raises(errors.NotAuthorised, match="terminateRun"):
+        dagster_api.permit(guarded, "terminateRun")
+    with pytest.raises(errors.NotAuthorised, match="terminateRun"):
+        dagster_api.mutate(guarded, "terminateRun", "mutation { it }")
+    assert sent.call_count == 1
 
 
 @responses.activate
@@ -246,7 +261,7 @@ def test_a_python_error_comes_with_500_and_is_an_answer(api: dagster_api.Dagster
     """As Dagster's webserver has it: the status says 500, and the data holds the error."""
     responses.post(GRAPHQL, json={"data": {"it": {"__typename": "PythonError", "message": "x"}}}, status=500)
     with pytest.raises(dagster_api.ServerFailed, match="x"):
-        dagster_api.expect(dagster_api.mutate(api, "mutation { it }"), "it", "Good")
+        dagster_api.expect(dagster_api.mutate(api, "launchRun", "mutation { it }"), "it", "Good")
 
 
 def test_connecting_sends_nothing() -> None:
@@ -273,6 +288,8 @@ def _texts() -> dict[str, str]:
     for fields in ([], *([name] for name in every), every):
         for by_key in (False, True):
             found[f"assets_query {fields} {by_key}"] = entities.assets_query(fields, by_key=by_key)
+    found["assets_query metadata"] = entities.assets_query([], with_metadata=True)
+    found["version metadata"] = entities.workspace_query(with_metadata=True)
     found["version"] = "query Version { version }"
     return found
 
@@ -296,9 +313,11 @@ def test_all_queries_are_found() -> None:
         "daglab.launches.VALIDATE_QUERY",
         "daglab.partitions.ASSETS_QUERY",
         "daglab.partitions.JOB_QUERY",
-        "daglab.partitions.TAGS_QUERY",
+        "daglab.partitions.LAUNCH_QUERY",
+        "daglab.runs.DAEMONS_QUERY",
         "daglab.runs.FAILURES_QUERY",
         "daglab.runs.STATUS_QUERY",
+        "daglab.runs.TERMINATE_MUTATION",
     } <= set(TEXTS)
     assert any(name.startswith("daglab.attach.") for name in TEXTS)
 
@@ -341,9 +360,10 @@ def _recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]
         raise Enough
 
     monkeypatch.setattr(dagster_api, "query", record)
-    monkeypatch.setattr(dagster_api, "mutate", record)
+    monkeypatch.setattr(dagster_api, "mutate", lambda api, _operation, *sent: record(api, *sent))
     api = dagster_api.DagsterApi(URL, web.Session(requests.Session(), 1, 0))
     job = entities.Job("j", "__repository__", "main", None, {}, False, "j_partition_set")
+    one_partition = {**partitions._partition_set(job), "partition": "p"}
     key = ("a", "b")
     one = entities.Asset(key, *([None] * 2), (), {}, (), True, "STATIC", (), (), (), "__repository__", "main")
     bodies: list[Any] = [{}, {"ops": {"one": {"config": {"n": 1, "f": 0.5, "l": [None, "é"]}}}}]
@@ -353,11 +373,13 @@ def _recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]
         lambda: entities.assets(api, keys=[key]),
         lambda: partitions.keys(api, job),
         lambda: partitions.keys(api, one),
-        lambda: dagster_api.query(api, partitions.TAGS_QUERY, {**partitions._partition_set(job), "partition": "p"}),
+        lambda: dagster_api.query(api, partitions.LAUNCH_QUERY, {**one_partition, "config": True}),
         *(lambda body=body: launches.check_config(api, launches.Target("j", "r", "l"), body) for body in bodies),
         *(lambda body=body: launches.launch(api, launches.Target("j", "r", "l", (key,)), body, {}) for body in bodies),
         lambda: launches._by_tag(api, "id"),
         lambda: runs.status(api, ["a", "b"]),
+        lambda: runs.waits_in_vain(api),
+        lambda: runs._terminate(api, "a", "SAFE_TERMINATE"),
         lambda: runs.failures(api, "a"),
         lambda: dagster_api.query(api, runs.FAILURES_QUERY, {"id": "a", "cursor": "c"}),
     ]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from daglab import config, errors, exports, notebooks
+from daglab import config, errors, exports
 
 CELL = {"id": "Hbol", "name": "a", "code": "1 / 0"}
 FAILURE = {"type": "error", "ename": "exception", "evalue": "division by zero"}
@@ -291,75 +291,6 @@ def test_a_folder_that_can_only_be_read_is_refused_before_anything_starts(
     folder = Path("/sys") if root else output.parent
     with pytest.raises(errors.InvalidInput, match=r"can't be written: (Permission denied|Read-only)"):
         exports.export_html(notebook, folder / "new.html", python="python", timeout=60)
-
-
-def an_export(root: Path, failed: tuple[notebooks.FailedCell, ...] = ()) -> exports.Export:
-    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
-    return exports.Export("a1", root / "nb" / "a.py", root / "a.html", 2.34567, 10, "0" * 64, at, failed)
-
-
-def recorded(root: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (root / exports.RECORD).read_text().splitlines()]
-
-
-NOT_ATTACHED = {"link": None, "attached": None}
-
-
-def test_the_record_grows_by_a_line_with_paths_that_survive_a_move(tmp_path: Path) -> None:
-    (tmp_path / ".daglab").mkdir()
-    cell = notebooks.FailedCell(2, "load", "ValueError: x", "Traceback", "secret = 1", caused_by_ancestor=False)
-    exports.record(tmp_path, an_export(tmp_path), NOT_ATTACHED)
-    exports.record(
-        tmp_path,
-        an_export(tmp_path, (cell,)),
-        {"link": "http://127.0.0.1/a.html", "attached": {"asset": "a/b", "via": "rest"}},
-    )
-    first, second = recorded(tmp_path)
-    assert (first["ok"], first["link"], first["attached"], first["failed"]) == (True, None, None, [])
-    failed = {"cell": 2, "name": "load", "error": "ValueError: x", "traceback": "Traceback"}
-    assert second == {
-        "v": 1,
-        "id": "a1",
-        "notebook": "nb/a.py",
-        "output": "a.html",
-        "ok": False,
-        "exported_at": "2026-01-02T03:04:05+00:00",
-        "seconds": 2.346,
-        "bytes": 10,
-        "sha256": "0" * 64,
-        "failed": [{**failed, "caused_by_ancestor": False}],
-        "link": "http://127.0.0.1/a.html",
-        "attached": {"asset": "a/b", "via": "rest"},
-    }
-    assert stat.S_IMODE((tmp_path / exports.RECORD).stat().st_mode) == 0o600
-
-
-def test_paths_outside_of_the_project_are_recorded_in_full(tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    (project / ".daglab").mkdir(parents=True)
-    exports.record(project, an_export(tmp_path), NOT_ATTACHED)
-    [line] = recorded(project)
-    assert (line["notebook"], line["output"]) == (str(tmp_path / "nb" / "a.py"), str(tmp_path / "a.html"))
-
-
-def test_a_folder_that_is_no_project_gets_no_record(tmp_path: Path) -> None:
-    exports.record(tmp_path, an_export(tmp_path), NOT_ATTACHED)
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_record_that_can_not_be_written_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / exports.RECORD).mkdir(parents=True)
-    exports.record(tmp_path, an_export(tmp_path), NOT_ATTACHED)
-    assert "not recorded" in caplog.text
-
-
-def test_a_record_does_not_follow_a_link_out_of_the_project(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "mine").write_text("mine\n")
-    (tmp_path / ".daglab").mkdir()
-    (tmp_path / exports.RECORD).symlink_to(tmp_path / "mine")
-    exports.record(tmp_path, an_export(tmp_path), NOT_ATTACHED)
-    assert "not recorded" in caplog.text
-    assert (tmp_path / "mine").read_text() == "mine\n"
 
 
 @pytest.mark.parametrize(

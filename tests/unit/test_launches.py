@@ -110,14 +110,23 @@ def test_assets_that_can_not_share_a_run(other: entities.Asset) -> None:
 # --- config
 
 
-def problem(message: str, *place: str | int) -> dict[str, Any]:
+def problem(message: str, *place: str | int, reason: str = "RUNTIME_TYPE_MISMATCH") -> dict[str, Any]:
     entries = [
         {"__typename": "EvaluationStackPathEntry", "fieldName": entry}
         if isinstance(entry, str)
         else {"__typename": "EvaluationStackListItemEntry", "listIndex": entry}
         for entry in place
     ]
-    return {"message": message, "stack": {"entries": entries}}
+    return {"message": message, "reason": reason, "stack": {"entries": entries}}
+
+
+def not_valid(*problems: Any) -> dict[str, Any]:
+    return {"isPipelineConfigValid": {"__typename": "RunConfigValidationInvalid", "errors": list(problems)}}
+
+
+def read(message: str, *place: str | int, reason: str = "RUNTIME_TYPE_MISMATCH") -> launches.Problem:
+    [found] = launches.parse_config_problems(not_valid(problem(message, *place, reason=reason)))
+    return found
 
 
 @responses.activate
@@ -139,12 +148,127 @@ def test_a_config_that_is_valid(api: dagster_api.DagsterApi) -> None:
 
 @responses.activate
 def test_a_config_that_is_not_valid(api: dagster_api.DagsterApi) -> None:
+    """All that is wrong is told at once, each with its place."""
     problems = [problem("not an int\n", "ops", "one", "config", "n", 2), problem("root"), problem("x" * 10_000, "a")]
-    on("Validate", {"isPipelineConfigValid": {"__typename": "RunConfigValidationInvalid", "errors": problems}})
-    with pytest.raises(errors.InvalidInput, match=r"at ops\.one\.config\.n\.2: not an int; root; at a: xxx") as caught:
+    on("Validate", not_valid(*problems))
+    with pytest.raises(errors.InvalidInput) as caught:
         launches.check_config(api, TARGET, {})
-    assert len(caught.value.message) < 2000
+    head, first, second, third = caught.value.message.split("\n")
+    assert head == "The run config is not valid:"
+    assert (first, second) == ("  at ops.one.config.n.2: not an int", "  root")
+    assert third.startswith("  at a: xxx")
+    assert len(third) < 1000
     assert "--run-config" in str(caught.value.hint)
+    assert caught.value.result is not None
+    [one, two, _] = caught.value.result["errors"]
+    assert one == {
+        "path": ["ops", "one", "config", "n", 2],
+        "reason": "RUNTIME_TYPE_MISMATCH",
+        "message": "not an int",
+    }
+    assert two["path"] == []
+
+
+@responses.activate
+def test_what_is_missing_is_shown_in_one_example(api: dagster_api.DagsterApi) -> None:
+    """Dagster writes an example for each place; together they are one piece of YAML that can be filled in."""
+    missing = 'Missing required config entry "{0}" at path root. You must ... Example config for the missing entry: {1}'
+    problems = [
+        problem(missing.format("n", "{'n': 0}"), "ops", "one", "config", reason="MISSING_REQUIRED_FIELD"),
+        problem(missing.format("m", "{'m': 'é'}"), "ops", "two", "config", reason="MISSING_REQUIRED_FIELD"),
+    ]
+    on("Validate", not_valid(*problems))
+    with pytest.raises(errors.InvalidInput) as caught:
+        launches.check_config(api, TARGET, {})
+    example = "ops:\n  one:\n    config:\n      n: 0\n  two:\n    config:\n      m: é"
+    assert str(caught.value.hint).endswith(f"missing:\n{example}")
+    assert "Example config" not in caught.value.message
+    assert caught.value.result is not None
+    assert caught.value.result["errors"][0]["example"] == {"ops": {"one": {"config": {"n": 0}}}}
+
+
+@responses.activate
+@pytest.mark.parametrize("valid", [True, False])
+def test_a_wrong_partition_is_told_with_the_config(valid: bool, api: dagster_api.DagsterApi) -> None:
+    found = {"isPipelineConfigValid": {"__typename": "PipelineConfigValidationValid", "pipelineName": "x"}}
+    on("Validate", found if valid else not_valid(problem("not an int", "ops")))
+    partition = errors.InvalidInput("a has no partition x.", "It has 2.")
+    with pytest.raises(errors.InvalidInput) as caught:
+        launches.check_config(api, TARGET, {}, partition)
+    assert caught.value.result is not None
+    [first, *more] = caught.value.result["errors"]
+    assert first == {"path": [], "reason": "PARTITION", "message": "a has no partition x."}
+    assert str(caught.value.hint).startswith("It has 2.")
+    assert (len(more), "at ops: not an int" in caught.value.message) == ((0, False) if valid else (1, True))
+    assert ("--run-config" in str(caught.value.hint)) is not valid
+
+
+# Messages of Dagster 1.13, with what is made of them: the message's end, what was expected.
+MESSAGES = {
+    'Invalid scalar at path root:n. Value "x" of type "<class \'str\'>" is not valid for expected type "Int".': (
+        'is not valid for expected type "Int".',
+        "Int",
+    ),
+    'Received unexpected config entry "m" at path root. Expected: "{ n: (Int | { env: String }) }".': (
+        'entry "m" at path root.',
+        "{ n: (Int | { env: String }) }",
+    ),
+    "Received unexpected config entries \"['l', 'm']\" at path root. Expected: \"['n', 'o'].\"": (
+        "at path root.",
+        "['n', 'o']",
+    ),
+    'Value at path root:ops must be dict. Expected: "{ one: Any }".': ("must be dict.", "{ one: Any }"),
+    'Value at path root:ops must be list. Expected: "[Int]"': ("must be list.", "[Int]"),
+    'Value at path root:n must not be None. Expected "Int"': ("must not be None.", "Int"),
+    "Value at path root:c not in enum type Colour got blue": ("got blue", "Colour"),
+    "You can only specify a single field at the root. You specified ['a']. The available fields are ['a', 'b']": (
+        "The available fields are ['a', 'b']",
+        "['a', 'b']",
+    ),
+    "Must specify the required field at the root. Defined fields: ['a']": ("Defined fields: ['a']", "['a']"),
+    "Something new": ("Something new", None),
+}
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_what_dagster_expected(message: str) -> None:
+    found = read(message, "ops")
+    end, expected = MESSAGES[message]
+    assert found.message.endswith(end)
+    assert found.expected == expected
+    assert found.line.count(expected or "Something") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "example"),
+    [
+        ("{'n': 0, 'l': [], 'b': True, 'f': 0.0, 't': None}", {"n": 0, "l": [], "b": True, "f": 0.0, "t": None}),
+        ("{'n': __import__('os').getcwd()}", None),
+        ("{'n': open}", None),
+        ("{'n': 0", None),
+        ("{'n': b'x'}", None),
+        ("{'n': 1e999}", None),
+        ("[" * 9_000, None),
+        ("-" * 9_000 + "1", None),
+        (f"{{'n': '{'x' * 100_000}'}}", None),
+        ("...", None),
+    ],
+)
+def test_an_example_is_data_or_left_out(text: str, example: Any) -> None:
+    found = read(f"Missing. Example config for the missing entry: {text}", reason="MISSING_REQUIRED_FIELD")
+    assert (found.message, found.example) == ("Missing.", example)
+
+
+def test_an_example_for_several_entries_and_in_a_list() -> None:
+    text = "Missing. Example config for the missing entries: {'a': 0, 'b': 0}"
+    found = read(text, "ops", 2, "config", reason="MISSING_REQUIRED_FIELDS")
+    assert found.example == {"ops": [{"config": {"a": 0, "b": 0}}]}
+
+
+def test_an_example_in_the_text_of_another_problem_is_none() -> None:
+    """It would be the user's own text."""
+    text = "Value x Example config for the missing entry: {}"
+    assert (read(text).example, read(text).message) == (None, text)
 
 
 @responses.activate
@@ -185,7 +309,7 @@ def test_a_config_that_json_can_not_hold(value: Any, api: dagster_api.DagsterApi
 @responses.activate
 def test_a_launch(api: dagster_api.DagsterApi) -> None:
     on("Launch", SUCCESS)
-    assert launches.launch(api, ASSETS, {"ops": {}}, {"dagster/partition": "eu"}, launch_id="id1") == "r1"
+    assert launches.launch(api, ASSETS, {"ops": {}}, {"dagster/partition": "eu"}, launch_id="id1").id == "r1"
     [variables] = asked("Launch")
     assert variables["params"] == {
         "selector": {
@@ -202,6 +326,13 @@ def test_a_launch(api: dagster_api.DagsterApi) -> None:
             ]
         },
     }
+
+
+@responses.activate
+@pytest.mark.parametrize("status", ["QUEUED", "STARTING", None])
+def test_a_launch_tells_what_dagster_said_of_the_run(status: str | None, api: dagster_api.DagsterApi) -> None:
+    on("Launch", {"launchRun": {"__typename": "LaunchRunSuccess", "run": {"runId": "r1", "status": status}}})
+    assert launches.launch(api, TARGET, {}, {}) == launches.Launched("r1", status)
 
 
 @responses.activate
@@ -279,7 +410,7 @@ def test_an_error_after_the_run_was_made(
     on("Launch", {"launchRun": BROKEN[name]})
     on("RunByTag", FOUND)
     with caplog.at_level(logging.WARNING, "daglab"):
-        assert launches.launch(api, TARGET, {}, {}) == "r1"
+        assert launches.launch(api, TARGET, {}, {}).id == "r1"
     assert "no space" in caplog.text
     assert len(asked("Launch")) == 1
 
@@ -333,7 +464,7 @@ def test_a_lost_answer_and_the_run_is_there(
 ) -> None:
     on("Launch", **LOST[name])
     on("RunByTag", FOUND)
-    assert launches.launch(api, TARGET, {}, {}, launch_id="id1") == "r1"
+    assert launches.launch(api, TARGET, {}, {}, launch_id="id1").id == "r1"
     assert len(asked("Launch")) == 1
     assert asked("RunByTag") == [{"tags": [{"key": "daglab/launch_id", "value": "id1"}]}]
     assert "The run r1 was made, although" in caplog.text
@@ -360,7 +491,7 @@ def test_a_run_that_is_made_late_is_found(api: dagster_api.DagsterApi, clock: Cl
     for _ in range(5):
         on("RunByTag", NONE)
     on("RunByTag", FOUND)
-    assert launches.launch(api, TARGET, {}, {}) == "r1"
+    assert launches.launch(api, TARGET, {}, {}).id == "r1"
     assert len(asked("RunByTag")) == 6
     assert 0 < sum(clock.slept) < TIMEOUT
 
@@ -394,7 +525,7 @@ def test_a_look_up_that_fails_is_tried_again(name: str, api: dagster_api.Dagster
     for _ in range(3):
         on("RunByTag", **LOOKUPS[name])
     on("RunByTag", FOUND)
-    assert launches.launch(api, TARGET, {}, {}) == "r1"
+    assert launches.launch(api, TARGET, {}, {}).id == "r1"
 
 
 # --- launches that surely were not made

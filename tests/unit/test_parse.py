@@ -55,12 +55,28 @@ def test_asset_keys_are_each_there_once_in_their_order() -> None:
     assert asked(parse.asset_keys, " , ").exit_code == 7
 
 
-def test_attach_target() -> None:
-    assert parse.attach_target("asset:src/orders") == ("src", "orders")
-    assert parse.attach_target("asset:a:b") == ("a:b",)
-    for text in ("orders", "job:report", "asset", ""):
+@pytest.mark.parametrize(
+    ("text", "asset", "partition", "job"),
+    [
+        ("asset:src/orders", ("src", "orders"), None, None),
+        ("asset:a:b", ("a:b",), None, None),
+        ("asset:daily@2026-11-01", ("daily",), "2026-11-01", None),
+        ("asset:a@b@c|d", ("a@b",), "c|d", None),
+        ("asset://src/orders", ("src", "orders"), None, None),
+        ("asset://hourly:2026-11-01-03:00", ("hourly",), "2026-11-01-03:00", None),
+        ("asset://a@b", ("a@b",), None, None),
+        ("job:report", (), None, "report"),
+    ],
+)
+def test_attach_target(text: str, asset: tuple[str, ...], partition: str | None, job: str | None) -> None:
+    assert parse.attach_target(text) == parse.AttachTarget(asset, partition, job)
+
+
+def test_what_is_no_attach_target() -> None:
+    for text in ("orders", "job:", "job", "asset", "", "run:1", "asset:a@", "asset://a:"):
         assert asked(parse.attach_target, text).exit_code == 2
-    assert asked(parse.attach_target, "asset:").exit_code == 7
+    for text in ("asset:", "asset://", "asset:a//b", "asset:@b"):
+        assert asked(parse.attach_target, text).exit_code == 7
 
 
 # addresses

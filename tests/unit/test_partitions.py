@@ -51,9 +51,11 @@ def keys_of_job(*names: str) -> dict[str, Any]:
     return {"partitionSetOrError": {"__typename": "PartitionSet", "partitionsOrError": results}}
 
 
-def tags_of_job(**tags: str) -> dict[str, Any]:
+def tags_of_job(*, config: Any = None, **tags: str) -> dict[str, Any]:
     results = [{"key": key, "value": value} for key, value in tags.items()]
-    partition = {"tagsOrError": {"__typename": "PartitionTags", "results": results}}
+    partition: dict[str, Any] = {"tagsOrError": {"__typename": "PartitionTags", "results": results}}
+    if config is not None:
+        partition["runConfigOrError"] = config
     return {"partitionSetOrError": {"__typename": "PartitionSet", "partition": partition}}
 
 
@@ -170,7 +172,7 @@ def test_a_partition_that_is_not_needed(api: dagster_api.DagsterApi) -> None:
         partitions.asset_tags(api, [asset("a", kind=None)], "eu")
     assert "--partition" in str(caught.value.hint)
     with pytest.raises(errors.InvalidInput, match="plain is not partitioned"):
-        partitions.job_tags(api, PLAIN, "eu")
+        partitions.job_launch(api, PLAIN, "eu", None)
 
 
 @responses.activate
@@ -197,7 +199,8 @@ def test_partitions_of_assets_that_are_none(data: Any, api: dagster_api.DagsterA
 
 @responses.activate
 def test_a_job_without_partitions_asks_nothing(api: dagster_api.DagsterApi) -> None:
-    assert partitions.job_tags(api, PLAIN, None) == {}
+    assert partitions.job_launch(api, PLAIN, None, None) == ({}, {})
+    assert partitions.job_launch(api, PLAIN, None, {"ops": {}}) == ({}, {"ops": {}})
     assert partitions.keys(api, PLAIN) == []
 
 
@@ -207,22 +210,59 @@ def test_a_job_with_partitions(api: dagster_api.DagsterApi) -> None:
     wanted = {"dagster/partition": "a|b", "dagster/partition/x": "a", "dagster/partition/y": "b"}
     answer(keys_of_job("a|b", "a|c"))
     answer(tags_of_job(**wanted))
-    assert partitions.job_tags(api, JOB, "a|b") == wanted
+    assert partitions.job_launch(api, JOB, "a|b", {"ops": {}}) == (wanted, {"ops": {}})
     sent = json.loads(responses.calls[1].request.body or "{}")["variables"]
     assert sent == {
         "repository": {"repositoryName": "__repository__", "repositoryLocationName": "main"},
         "name": "report_partition_set",
         "partition": "a|b",
+        "config": False,
     }
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("text", "config"), [("ops:\n  one: {n: 2026-11-01}\n", {"ops": {"one": {"n": "2026-11-01"}}}), ("{}", {})]
+)
+def test_a_job_has_run_config_for_each_partition(text: str, config: Any, api: dagster_api.DagsterApi) -> None:
+    """Dagster's page puts it in, its launch does not; it is used where none is given, and an empty one is one."""
+    for _ in range(2):
+        answer(keys_of_job("a"))
+        answer(tags_of_job(config={"__typename": "PartitionRunConfig", "yaml": text}))
+    assert partitions.job_launch(api, JOB, "a", None) == ({}, config)
+    assert partitions.job_launch(api, JOB, "a", {}) == ({}, {})
+    asked = [json.loads(call.request.body or "{}")["variables"].get("config") for call in responses.calls]
+    assert asked == [None, True, None, False]
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("member", "kind"),
+    [
+        (PYTHON_ERROR, dagster_api.ServerFailed),
+        ({"__typename": "PartitionRunConfig"}, errors.Unreachable),
+        ({"__typename": "PartitionRunConfig", "yaml": None}, errors.Unreachable),
+        ({"__typename": "PartitionRunConfig", "yaml": "- a"}, errors.InvalidInput),
+        (None, errors.Unreachable),
+    ],
+)
+def test_run_config_of_a_partition_that_is_none(
+    member: Any, kind: type[Exception], api: dagster_api.DagsterApi
+) -> None:
+    answer(keys_of_job("a"))
+    answer(tags_of_job(config=member))
+    with pytest.raises(kind) as caught:
+        partitions.job_launch(api, JOB, "a", None)
+    assert caught.value.hint  # type: ignore[attr-defined]
 
 
 @responses.activate
 def test_a_wrong_partition_of_a_job(api: dagster_api.DagsterApi) -> None:
     answer(keys_of_job("a", "b"))
     with pytest.raises(errors.InvalidInput, match="report has no partition c"):
-        partitions.job_tags(api, JOB, "c")
+        partitions.job_launch(api, JOB, "c", {})
     with pytest.raises(errors.InvalidInput, match="report is partitioned, and no partition is named"):
-        partitions.job_tags(api, JOB, None)
+        partitions.job_launch(api, JOB, None, {})
     assert len(responses.calls) == 1
 
 
@@ -267,5 +307,5 @@ def test_tags_of_a_job_that_are_none(member: Any, kind: type[Exception], api: da
     answer(keys_of_job("a"))
     answer({"partitionSetOrError": member})
     with pytest.raises(kind) as caught:
-        partitions.job_tags(api, JOB, "a")
+        partitions.job_launch(api, JOB, "a", {})
     assert caught.value.hint  # type: ignore[attr-defined]

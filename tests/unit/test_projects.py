@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from daglab import errors, projects
+from daglab import config, errors, projects
 
 MORE = [".daglab/", "__marimo__/", "exports/"]
 
@@ -137,13 +141,23 @@ def test_an_empty_folder_will_do(tmp_path: Path) -> None:
         ("requirements.txt", "dagster==1.8\n", True),
         ("requirements.txt", "dagsterish\n", False),
         ("pyproject.toml", "dependencies = []", False),
-        ("requirements.txt", "\udcff\udcfe dagster", True),
+        ("requirements.txt", "\udcff\udcfe\ndagster", True),
+        ("requirements-dev.txt", "-r x\ndagster-webserver>=1.5  # ours\n", True),
+        ("requirements.txt", "# dagster is next\nrequests\n", False),
+        ("pyproject.toml", "[tool.dg]\ndirectory_type = 'project'", True),
+        ("pyproject.toml", "[tool.dg.project]\nroot_module = 'x'", True),
+        ("pyproject.toml", '[project]\nname = "not-dagster"\ndescription = "no dagster"', False),
+        ("pyproject.toml", '[tool.poetry.dependencies]\ndagster = "^1.5"', True),
+        ("pyproject.toml", "dependencies = ['dagster-webserver[notebook] >=1.8',]", True),
+        ("pyproject.toml", "# [tool.dagster]\n", False),
+        ("setup.cfg", "[options]\ninstall_requires =\n    dagster>=1.5\n", True),
+        ("dg.toml", "", True),
         ("readme.txt", "dagster", False),
     ],
 )
 def test_what_is_a_dagster_project(tmp_path: Path, name: str, text: str, is_one: bool) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8", errors="surrogateescape")
-    assert projects.is_dagster_project(tmp_path) is is_one
+    assert (projects.marker(tmp_path) is not None) is is_one
 
 
 def test_adopt_adds_what_is_missing_once(tmp_path: Path) -> None:
@@ -225,3 +239,81 @@ def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
         projects.adopt(tmp_path)
     assert caught.value.hint
     assert (tmp_path / ".daglab").read_text() == "mine"
+
+
+# --- what is asked for
+
+
+def wishes(**more: Any) -> projects.Wishes:
+    values = {"notebooks_dir": "nb", "dagster.port": 4001, "marimo.port": 4002}
+    return projects.Wishes(values, **more)
+
+
+def test_dry_tells_what_would_be_done_and_does_nothing(tmp_path: Path) -> None:
+    root, changes = projects.bootstrap(tmp_path, "shop", wishes=wishes(makefile=True, dry=True))
+    assert not root.exists()
+    assert changed(changes) == changed(projects.bootstrap(tmp_path, "shop", wishes=wishes(makefile=True))[1])
+    before = tree(root)
+    (root / "README.md").write_text("mine")
+    told = changed(projects.bootstrap(tmp_path, "shop", wishes=wishes(makefile=True, force=True, dry=True))[1])
+    assert told == {"README.md": "replaced"}
+    assert tree(root) == {**before, "README.md": b"mine"}
+
+
+def test_ports_and_folder_stand_in_the_config(tmp_path: Path) -> None:
+    root, _ = projects.bootstrap(tmp_path, "shop", wishes=wishes())
+    settings = config.load(directory=root, environ={})
+    assert (settings.notebooks_dir, settings.dagster.port, settings.marimo.port) == ("nb", 4001, 4002)
+    assert (root / "nb").is_dir()
+    assert not (root / "dagster").exists()
+
+
+def test_a_config_that_says_otherwise_is_kept_and_with_force_changed(tmp_path: Path) -> None:
+    text = "# ours\ndagster:\n  port: 1  # why\n  host: h\n"
+    (tmp_path / "daglab.yaml").write_text(text)
+    assert "daglab.yaml" not in changed(projects.adopt(tmp_path, wishes()))
+    assert (tmp_path / "daglab.yaml").read_text() == text
+    assert projects.differing(tmp_path, wishes()) == {
+        "notebooks_dir": "dagster/notebooks",
+        "dagster.port": 1,
+        "marimo.port": 3010,
+    }
+    assert changed(projects.adopt(tmp_path, wishes(force=True)))["daglab.yaml"] == "replaced"
+    assert projects.differing(tmp_path, wishes()) == {}
+    new = (tmp_path / "daglab.yaml").read_text()
+    assert "# ours\ndagster:\n  port: 4001  # why\n  host: h\n" in new
+    assert changed(projects.adopt(tmp_path, wishes(force=True))) == {}
+
+
+def test_force_writes_the_template_s_files_anew_and_no_others(tmp_path: Path) -> None:
+    root, _ = projects.bootstrap(tmp_path, "shop", template="standard")
+    whole = tree(root)
+    (root / "shop" / "assets.py").write_text("edited")
+    mine = root / "dagster" / "notebooks" / "mine.py"
+    mine.write_text("mine")
+    assert changed(projects.bootstrap(tmp_path, "shop", template="standard")[1]) == {}
+    done = changed(projects.bootstrap(tmp_path, "shop", template="standard", wishes=projects.Wishes(force=True))[1])
+    assert done == {"shop/assets.py": "replaced"}
+    assert tree(root) == {**whole, "dagster/notebooks/mine.py": b"mine"}
+
+
+def test_a_makefile_is_extended_where_its_targets_are_free(tmp_path: Path) -> None:
+    makefile = tmp_path / "Makefile"
+    makefile.write_bytes(b"test:\r\n\tpytest")
+    assert changed(projects.adopt(tmp_path, wishes(makefile=True)))["Makefile"] == "extended"
+    text = makefile.read_bytes()
+    assert text.startswith(b"test:\r\n\tpytest\r\n\r\n# daglab")
+    assert b"\n" not in text.replace(b"\r\n", b"")
+    assert b"marimo edit --port 4002 nb\r\n" in text
+    assert changed(projects.adopt(tmp_path, wishes(makefile=True))) == {}
+    makefile.write_text("discover :\n\ttrue\n")
+    assert changed(projects.adopt(tmp_path, wishes(makefile=True))) == {}
+
+
+def test_make_takes_the_makefile(tmp_path: Path, need: Callable[[object, str], None]) -> None:
+    need(shutil.which("make"), "make is not installed")
+    projects.adopt(tmp_path, projects.Wishes({"notebooks_dir": "a b$(x)"}, makefile=True))
+    done = subprocess.run(
+        ["make", "-n", "notebooks", "dagster-dev"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "--port 3010" in done.stdout

@@ -231,6 +231,201 @@ def test_a_server_that_is_gone_ends_the_following(api: dagster_api.DagsterApi) -
         follow(api)
 
 
+# --- ending one
+
+DONE = {"__typename": "TerminateRunSuccess", "run": {"runId": "r1"}}
+# As Dagster 1.13 says it to a run that is STARTING, and to a reader of a read-only webserver.
+NOT_YET = "Run r1 could not be terminated due to having status STARTING."
+NO_RIGHT = "You do not have permission to terminate this run"
+
+
+def refused(message: str) -> dict[str, Any]:
+    return {"__typename": "TerminateRunFailure", "message": message}
+
+
+class Ending:
+    """A Dagster whose run changes as the test says: `script` is what each look shows, the last one for ever."""
+
+    def __init__(self, *script: str, answers: Any = (), then: str | None = None) -> None:
+        self.script, self.answers, self.then = list(script), list(answers), then
+        self.asked: list[str] = []
+        responses.add_callback(responses.POST, GRAPHQL, self.answer)
+
+    def answer(self, request: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
+        body = json.loads(request.body or "{}")
+        if " Terminate(" in body["query"]:
+            return self.terminate(body["variables"])
+        status = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        results = [] if status == "GONE" else [run(status, canTerminate=status in ("QUEUED", "STARTED"))]
+        return 200, {}, json.dumps({"data": {"runsOrError": {"__typename": "Runs", "results": results}}})
+
+    def terminate(self, variables: dict[str, str]) -> tuple[int, dict[str, str], str]:
+        assert variables["id"] == "r1"
+        self.asked.append(variables["policy"])
+        member = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if member is DONE and self.then:
+            self.script = [self.then]
+        if member == "LOST":
+            return 502, {}, "<html>"
+        return 200, {}, json.dumps({"data": {"terminateRun": member}})
+
+
+def cancelled(api: dagster_api.DagsterApi) -> tuple[str, bool]:
+    found, marked = runs.cancel(api, "r1")
+    return found.status, marked
+
+
+SAFE, FORCE = "SAFE_TERMINATE", "MARK_AS_CANCELED_IMMEDIATELY"
+
+
+@responses.activate
+@pytest.mark.parametrize("status", ["QUEUED", "STARTED"])
+def test_a_run_is_asked_to_end(status: str, api: dagster_api.DagsterApi) -> None:
+    dagster = Ending(status, answers=[DONE], then="CANCELED")
+    assert cancelled(api) == ("CANCELED", False)
+    assert dagster.asked == [SAFE]
+
+
+@responses.activate
+def test_a_run_that_starts_is_asked_when_it_has_started(api: dagster_api.DagsterApi) -> None:
+    dagster = Ending("STARTING", "STARTING", "STARTING", "STARTED", answers=[DONE], then="CANCELED")
+    assert cancelled(api) == ("CANCELED", False)
+    assert dagster.asked == [SAFE]
+
+
+@responses.activate
+def test_a_run_that_starts_for_ever_is_marked(api: dagster_api.DagsterApi, clock: Clock) -> None:
+    dagster = Ending("STARTING", answers=[DONE], then="CANCELED")
+    assert cancelled(api) == ("CANCELED", True)
+    assert dagster.asked == [FORCE]
+    assert sum(clock.slept) == pytest.approx(runs.ENDINGS[0][1] + runs.SETTLING, abs=2)
+
+
+@responses.activate
+def test_a_run_that_comes_back_after_it_was_marked(api: dagster_api.DagsterApi) -> None:
+    """As Dagster 1.13 has it: the process that was starting reports its start, whatever the run is marked as."""
+    seen = ["STARTING"] * 62 + ["CANCELED", "CANCELED", "STARTED"]
+    dagster = Ending(*seen, "CANCELED", answers=[{**DONE}])
+    assert cancelled(api) == ("CANCELED", True)
+    assert dagster.asked == [FORCE, FORCE]
+
+
+@responses.activate
+def test_a_run_that_does_not_listen_is_marked(api: dagster_api.DagsterApi, clock: Clock) -> None:
+    dagster = Ending("STARTED", answers=[{**DONE}, DONE], then="CANCELED")  # only the second one does it
+    assert cancelled(api) == ("CANCELED", True)
+    assert dagster.asked == [SAFE, FORCE]
+    assert sum(clock.slept) >= runs.ENDINGS[0][1]
+
+
+@responses.activate
+def test_a_refusal_between_two_looks_is_asked_again(api: dagster_api.DagsterApi) -> None:
+    dagster = Ending("STARTED", answers=[refused(NOT_YET), DONE], then="CANCELED")
+    assert cancelled(api) == ("CANCELED", False)
+    assert dagster.asked == [SAFE, SAFE]
+
+
+@responses.activate
+@pytest.mark.parametrize("end", ["SUCCESS", "FAILURE", "CANCELED"])
+def test_a_run_that_has_ended_by_itself(end: str, api: dagster_api.DagsterApi) -> None:
+    dagster = Ending(end, answers=[DONE])
+    assert cancelled(api) == (end, False)
+    assert dagster.asked == []
+
+
+@responses.activate
+def test_a_run_that_ends_while_it_is_asked_to(api: dagster_api.DagsterApi) -> None:
+    gone = refused("Run r1 could not be terminated due to having status SUCCESS.")
+    dagster = Ending("STARTED", "SUCCESS", answers=[gone])
+    assert cancelled(api) == ("SUCCESS", False)
+    assert dagster.asked == [SAFE]
+
+
+@responses.activate
+def test_a_lost_answer_is_not_sent_again(api: dagster_api.DagsterApi) -> None:
+    dagster = Ending("STARTED", "STARTED", "CANCELING", "CANCELED", answers=["LOST"])
+    assert cancelled(api) == ("CANCELED", False)
+    assert dagster.asked == [SAFE]
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    "member", [refused(NO_RIGHT), {"__typename": "PythonError", "message": NO_RIGHT}], ids=["refused", "failed"]
+)
+def test_a_run_that_may_not_be_ended(member: Any, api: dagster_api.DagsterApi, clock: Clock) -> None:
+    dagster = Ending("STARTED", answers=[member])
+    with pytest.raises(errors.TimedOut, match=f"r1 is STARTED and could not be cancelled: .*{NO_RIGHT}") as caught:
+        runs.cancel(api, "r1")
+    assert f"{URL}/runs/r1" in str(caught.value.hint)
+    assert dagster.asked == [SAFE] * runs.MOST_REFUSALS + [FORCE] * runs.MOST_REFUSALS
+    assert sum(clock.slept) < 10
+
+
+@responses.activate
+def test_a_run_that_goes_on_all_the_same(api: dagster_api.DagsterApi, clock: Clock) -> None:
+    dagster = Ending("CANCELING", answers=[DONE])
+    with pytest.raises(errors.TimedOut, match="r1 is CANCELING and could not be cancelled"):
+        runs.cancel(api, "r1")
+    assert set(dagster.asked) == {FORCE}
+    assert sum(clock.slept) <= sum(seconds for _, seconds in runs.ENDINGS) + 1
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        ({"__typename": "UnauthorizedError", "message": "x"}, errors.NotAuthorised),
+        (None, errors.Unreachable),
+    ],
+)
+def test_an_ending_that_is_no_answer(answer: Any, kind: type[Exception], api: dagster_api.DagsterApi) -> None:
+    Ending("STARTED", answers=[answer])
+    with pytest.raises(kind):
+        runs.cancel(api, "r1")
+
+
+@responses.activate
+def test_a_run_that_is_deleted_meanwhile(api: dagster_api.DagsterApi) -> None:
+    Ending("GONE", answers=[DONE])
+    with pytest.raises(errors.OutcomeUnknown):
+        runs.cancel(api, "r1")
+
+
+# --- a queue that nobody works off
+
+
+def daemons(queues: bool, **health: Any) -> dict[str, Any]:
+    found = [{"daemonType": name, "healthy": healthy} for name, healthy in health.items()]
+    return {"instance": {"runQueuingSupported": queues, "daemonHealth": {"allDaemonStatuses": found}}}
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("data", "in_vain"),
+    [
+        (daemons(True, SENSOR=False, QUEUED_RUN_COORDINATOR=False), True),
+        (daemons(True, SENSOR=False, QUEUED_RUN_COORDINATOR=True), False),
+        (daemons(True, QUEUED_RUN_COORDINATOR=None), False),
+        (daemons(False, QUEUED_RUN_COORDINATOR=False), False),
+        (daemons(True, SENSOR=False), False),
+        (daemons(True), False),
+        ({"instance": None}, False),
+        ({}, False),
+    ],
+)
+def test_whether_a_queued_run_waits_in_vain(data: Any, in_vain: bool, api: dagster_api.DagsterApi) -> None:
+    """What can't be known, as on Dagster+, is no reason to warn."""
+    responses.post(GRAPHQL, json={"data": data})
+    assert runs.waits_in_vain(api) is in_vain
+
+
+@responses.activate
+@pytest.mark.parametrize("status", [400, 401, 500])
+def test_daemons_that_can_not_be_asked_about(status: int, api: dagster_api.DagsterApi) -> None:
+    responses.post(GRAPHQL, status=status)
+    assert runs.waits_in_vain(api) is False
+
+
 # --- why it failed
 
 

@@ -35,6 +35,10 @@ HOSTILE = [
 ]
 
 
+def asset(*key: str) -> scaffold.Target:
+    return scaffold.Target((key,))
+
+
 def names(tree: ast.Module) -> set[str]:
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
@@ -59,26 +63,26 @@ def shape(tree: ast.Module) -> str:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_asset_key_is_data(name: str) -> None:
     key = (name, "x", name)
-    text = scaffold.notebook(key, None, "nb/a b.py")
+    text = scaffold.notebook(scaffold.Target((key,)), "nb/a b.py")
     tree = ast.parse(text)
     assert assigned(tree, "ASSET") == list(key)
     command = shlex.split(str(assigned(tree, "EXPORT")))
     assert command == ["daglab", "export", "nb/a b.py", "--attach", f"asset:{name}/x/{name}"]
-    assert shape(tree) == shape(ast.parse(scaffold.notebook(("a", "b", "c"), None, "nb/a b.py")))
+    assert shape(tree) == shape(ast.parse(scaffold.notebook(asset("a", "b", "c"), "nb/a b.py")))
     assert all(c.isprintable() or c == "\n" for c in text)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_job_name_is_data(name: str) -> None:
-    tree = ast.parse(scaffold.notebook(None, name, "nb/a.py"))
+    tree = ast.parse(scaffold.notebook(scaffold.Target(job=name), "nb/a.py"))
     assert assigned(tree, "JOB") == name
     assert shlex.split(str(assigned(tree, "EXPORT"))) == ["daglab", "export", "nb/a.py"]
-    assert shape(tree) == shape(ast.parse(scaffold.notebook(None, "job", "nb/a.py")))
+    assert shape(tree) == shape(ast.parse(scaffold.notebook(scaffold.Target(job="job"), "nb/a.py")))
 
 
 @pytest.mark.parametrize("path", HOSTILE)
 def test_a_hostile_path_is_data(path: str) -> None:
-    tree = ast.parse(scaffold.notebook(None, "job", path))
+    tree = ast.parse(scaffold.notebook(scaffold.Target(job="job"), path))
     assert shlex.split(str(assigned(tree, "EXPORT"))) == ["daglab", "export", path]
 
 
@@ -87,21 +91,21 @@ def test_a_hostile_path_is_data(path: str) -> None:
     [("a.py", "mo.notebook_dir())"), ("nb/a.py", "mo.notebook_dir().parents[0])"), ("x/y/z/a.py", ".parents[2])")],
 )
 def test_the_notebook_knows_where_its_project_is(path: str, folder: str) -> None:
-    text = scaffold.notebook(("a",), None, path)
+    text = scaffold.notebook(asset("a"), path)
     assert f"directory={folder}" in text.replace("directory=mo.notebook_dir().parents[2])", "directory=.parents[2])")
 
 
 def test_an_asset_and_a_job_differ_where_they_must() -> None:
-    asset, job = (ast.parse(scaffold.notebook(key, name, "a.py")) for key, name in ((("x",), None), (None, "x")))
-    assert "ASSET" in names(asset) - names(job)
-    assert "JOB" in names(job) - names(asset)
+    for_asset, job = (ast.parse(scaffold.notebook(each, "a.py")) for each in (asset("x"), scaffold.Target(job="x")))
+    assert "ASSET" in names(for_asset) - names(job)
+    assert "JOB" in names(job) - names(for_asset)
     attributes = {node.attr for node in ast.walk(job) if isinstance(node, ast.Attribute)}
     assert {"find_job", "run_job"} <= attributes
     assert not {"find_asset", "run_assets"} & attributes
 
 
 @pytest.mark.parametrize(
-    ("asset", "job", "name"),
+    ("key", "job", "name"),
     [
         (("orders",), None, "asset_orders.py"),
         (("src", "customers"), None, "asset_src__customers.py"),
@@ -116,13 +120,17 @@ def test_an_asset_and_a_job_differ_where_they_must() -> None:
         (("__class__",), None, "asset_class.py"),
     ],
 )
-def test_file_names(asset: tuple[str, ...] | None, job: str | None, name: str) -> None:
-    assert scaffold.file_name(asset, job) == name
+def test_file_names(key: tuple[str, ...] | None, job: str | None, name: str) -> None:
+    assert scaffold.file_name(scaffold.Target((key,) if key else (), job)) == name
+
+
+def test_the_file_name_of_several_assets() -> None:
+    assert scaffold.file_name(scaffold.Target((("a", "b"), ("c",), ("d",)))) == "asset_a__b_and_2_more.py"
 
 
 @pytest.mark.parametrize("letter", ["x", "ß", "東", "🦊a"])
 def test_a_long_key_has_a_file_name_that_fits(tmp_path: Path, letter: str) -> None:
-    path = scaffold.write(project(tmp_path), (letter * 300,), None)
+    path = scaffold.write(project(tmp_path), asset(letter * 300))[0]
     assert path.is_file()
     assert path.name.isprintable()
 
@@ -135,7 +143,7 @@ def project(root: Path, **settings: str) -> config.Config:
 
 
 def test_write_makes_the_folder(tmp_path: Path) -> None:
-    path = scaffold.write(project(tmp_path), ("src", "customers"), None)
+    path = scaffold.write(project(tmp_path), asset("src", "customers"))[0]
     assert path == tmp_path / "dagster" / "notebooks" / "asset_src__customers.py"
     assert "daglab export dagster/notebooks/asset_src__customers.py" in path.read_text()
     assert os.listdir(path.parent) == [path.name]
@@ -144,10 +152,10 @@ def test_write_makes_the_folder(tmp_path: Path) -> None:
 
 def test_a_notebook_that_is_there_is_left_alone(tmp_path: Path) -> None:
     settings = project(tmp_path)
-    path = scaffold.write(settings, ("orders",), None)
+    path, _ = scaffold.write(settings, asset("orders"))
     path.write_text("mine")
     with pytest.raises(errors.Taken, match="is there already") as caught:
-        scaffold.write(settings, ("orders",), None)
+        scaffold.write(settings, asset("orders"))
     assert (caught.value.exit_code, bool(caught.value.hint)) == (8, True)
     assert path.read_text() == "mine"
     assert os.listdir(path.parent) == [path.name]
@@ -160,7 +168,7 @@ def test_a_notebooks_folder_outside_of_the_project_is_refused(tmp_path: Path, no
     settings = project(tmp_path / "project", notebooks_dir=notebooks_dir)
     (tmp_path / "project" / "link").symlink_to(out)
     with pytest.raises(errors.InvalidInput, match="outside of the project") as caught:
-        scaffold.write(settings, ("orders",), None)
+        scaffold.write(settings, asset("orders"))
     assert "notebooks_dir" in (caught.value.hint or "")
     assert os.listdir(out) == []
     assert not (tmp_path / "out").exists()
@@ -173,7 +181,7 @@ def test_two_at_once_make_one_notebook(tmp_path: Path) -> None:
     def write() -> None:
         start.wait()
         try:
-            scaffold.write(settings, ("orders",), None)
+            scaffold.write(settings, asset("orders"))
             outcomes.append("written")
         except errors.Taken:
             outcomes.append("taken")
@@ -185,5 +193,41 @@ def test_two_at_once_make_one_notebook(tmp_path: Path) -> None:
         thread.join()
     assert sorted(outcomes) == ["taken", "taken", "taken", "written"]
     path = tmp_path / "dagster" / "notebooks" / "asset_orders.py"
-    assert path.read_text() == scaffold.notebook(("orders",), None, "dagster/notebooks/asset_orders.py")
+    assert path.read_text() == scaffold.notebook(asset("orders"), "dagster/notebooks/asset_orders.py")
     assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("title", HOSTILE)
+def test_a_hostile_title_is_data(title: str) -> None:
+    text = scaffold.notebook(asset("a"), "a.py", title)
+    assert shape(ast.parse(text)) == shape(ast.parse(scaffold.notebook(asset("a"), "a.py", "Plain")))
+    assert "{" + "{" not in text.replace(title, "")
+
+
+def test_a_notebook_for_several_assets() -> None:
+    target = scaffold.Target((("a", "b"), ('c"',)))
+    tree = ast.parse(scaffold.notebook(target, "nb/x.py"))
+    assert assigned(tree, "ASSETS") == [["a", "b"], ['c"']]
+    assert "ASSET" not in names(tree)
+    assert "--attach" not in str(assigned(tree, "EXPORT"))
+
+
+def test_force_replaces_and_nothing_else_does(tmp_path: Path) -> None:
+    settings = project(tmp_path)
+    path, replaced = scaffold.write(settings, asset("orders"), name="mine.py", force=True)
+    assert (path.name, replaced) == ("mine.py", False)
+    path.write_text("old")
+    with pytest.raises(errors.Taken):
+        scaffold.write(settings, asset("orders"), name="mine.py")
+    assert scaffold.write(settings, asset("orders"), name="mine.py", title="New", force=True) == (path, True)
+    assert 'app_title="New"' in path.read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["x", "x.txt", "../x.py", "a/b.py", "/tmp/x.py", ".x.py", "-x.py", "", "json.py", "marimo.py", ".py"]
+)
+def test_a_name_that_is_no_notebook_s(tmp_path: Path, name: str) -> None:
+    with pytest.raises(errors.InvalidInput) as caught:
+        scaffold.write(project(tmp_path), asset("orders"), name=name)
+    assert caught.value.hint
+    assert os.listdir(tmp_path) == ["daglab.yaml"]

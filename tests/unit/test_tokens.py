@@ -223,11 +223,26 @@ def test_a_token_shows_nowhere(
         assert "Bearer" not in place
 
 
+@pytest.mark.parametrize("given", [TOKEN, "env:MINE", "file:token"])
+def test_a_token_of_the_command_line(cli: Cli, dagster: Any, project: Path, given: str) -> None:
+    (project / "token").write_text(TOKEN)
+    arguments = ["run", "--job", "report", "--no-wait", "--url", dagster.url, "-v", "--auth-token", given]
+    done = cli(*arguments, env={"MINE": TOKEN, "DAGSTER_GRAPHQL_TOKEN": "another"})
+    assert done.exit_code == 0, done.stderr
+    assert set(dagster.authorizations) == {BEARER}
+    assert TOKEN not in done.stdout + done.stderr + everything_written(project / ".daglab")
+    dagster.status = 401
+    done = cli(*arguments, "--json", env={"MINE": TOKEN})
+    assert done.exit_code == 6
+    assert "--auth-token" in json.loads(done.stdout)["error"]["hint"]
+    assert TOKEN not in done.stdout + done.stderr
+
+
 def test_a_bug_does_not_show_the_token_either(dagster: Any, project: Path) -> None:
     code = f"""
 import daglab.entities
 from daglab.cli import main
-def bug(api):
+def bug(api, **_):
     raise ZeroDivisionError(repr(api), api.session.http.auth, api.session.http.headers)
 daglab.entities.workspace = bug
 main(["discover", "-v", "--url", {dagster.url!r}], "daglab")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daglab import config, errors, events, exports, files, projects
+from daglab import config, errors, events, files, projects, trust
 
 USER = "http://127.0.0.1:3977"
 
@@ -32,7 +32,7 @@ def user_config(text: str) -> None:
 def test_a_project_can_not_choose_which_token_goes_to_an_address_of_the_users(project: Path) -> None:
     user_config(f"credentials: {{'{USER}': {{token_env: MINE}}}}\n")
     for environ in ({}, {"DAGSTER_GRAPHQL_TOKEN": "x"}, {"DAGLAB_DAGSTER__AUTH__TOKEN_ENV": "OTHER"}):
-        found = config.credential(config.load(directory=project, environ={**os.environ, **environ}), environ)
+        found = trust.credential(config.load(directory=project, environ={**os.environ, **environ}), environ)
         assert found is not None
         assert found.auth is not None
         assert found.auth.token_env == "MINE"
@@ -41,7 +41,7 @@ def test_a_project_can_not_choose_which_token_goes_to_an_address_of_the_users(pr
 def test_a_flag_or_a_variable_counts_where_the_user_chose_the_address(project: Path) -> None:
     user_config(f"credentials: {{'{USER}': {{token_env: MINE}}}}\n")
     environ = {**os.environ, "DAGLAB_DAGSTER__AUTH__TOKEN_ENV": "OTHER", "DAGLAB_DAGSTER__URL": USER}
-    found = config.credential(config.load(directory=project, environ=environ), environ)
+    found = trust.credential(config.load(directory=project, environ=environ), environ)
     assert found is not None
     assert found.auth is not None
     assert found.auth.token_env == "OTHER"
@@ -105,4 +105,3 @@ def test_a_line_is_never_appended_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic links"):
         files.append_line(tmp_path / "link", {})
     assert not (tmp_path / "mine").exists()
-    assert exports.RECORD.name == "exports.jsonl"

@@ -21,7 +21,7 @@ import pytest
 import requests
 import responses
 
-from daglab import config, errors, web
+from daglab import config, errors, redaction, web
 
 URL = "http://dagster.test:3000/graphql"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -131,6 +131,13 @@ def hasty(session: web.Session) -> web.Session:
     return web.Session(session.http, timeout=0.2, retries=RETRIES)
 
 
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """What one test has hidden shows in the next."""
+    yield
+    redaction._secrets.clear()
+
+
 @pytest.fixture
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -138,7 +145,8 @@ def free_port() -> int:
 
 
 def send(session: web.Session, url: str = URL, *, mutation: bool = False, body: Any = None) -> requests.Response:
-    return web.send(session, "POST", url, mutation=mutation, json={"query": "secret text"} if body is None else body)
+    operation = "launchRun" if mutation else None
+    return web.send(session, "POST", url, operation=operation, json={"query": "secret text"} if body is None else body)
 
 
 # --- how often a request arrives at a server that goes wrong
@@ -428,6 +436,22 @@ def test_a_certificate_that_the_user_trusts(
     assert send(session, _tls(server, certificate)).status_code == 200
 
 
+def test_the_bundle_of_openssl_s_own_variable(
+    server: Server, certificate: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    url = _tls(server, certificate)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    assert send(web.session(_config(url)), url).status_code == 200
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    with pytest.raises(errors.NotSetUp, match=r"/nowhere/ca.pem") as caught:
+        send(web.session(_config(url)), url)
+    assert "SSL_CERT_FILE" in str(caught.value.hint)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "cert.pem"))  # it goes first
+    assert send(web.session(_config(url)), url).status_code == 200
+
+
 def test_a_bundle_that_is_not_there(session: web.Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
     with pytest.raises(errors.NotSetUp, match=r"/nowhere/ca.pem") as caught:
@@ -462,10 +486,11 @@ def test_not_authorised(status: int, mutation: bool, session: web.Session) -> No
     assert caught.value.message == f"{URL} refused the request ({status})."
     assert "DAGSTER_GRAPHQL_TOKEN" in str(caught.value.hint)
     assert sent.call_count == 1
-    session.http.auth = web._Bearer("hunter2")
+    session.http.auth = web.Identity({"Authorization": "Bearer hunter2"})
     with pytest.raises(errors.NotAuthorised) as caught:
         send(session, mutation=mutation)
-    assert "renew it" in str(caught.value.hint)
+    assert ("renew it" if status == 401 else "lacks the right") in str(caught.value.hint)
+    assert sent.call_count == 2
     assert "hunter2" not in f"{caught.value.message}{caught.value.hint}"
 
 
@@ -476,6 +501,246 @@ def test_not_authorised_because_the_token_was_withheld(session: web.Session) -> 
     with pytest.raises(errors.NotAuthorised) as caught:
         send(kept)
     assert "the token named by X was not sent, because of Y" in str(caught.value.hint)
+
+
+@responses.activate
+def test_what_dagster_plus_wants_is_said(session: web.Session) -> None:
+    responses.post("https://shop.dagster.cloud/prod/graphql", status=401)
+    with pytest.raises(errors.NotAuthorised) as caught:
+        send(session, "https://shop.dagster.cloud/prod/graphql")
+    assert "DAGSTER_CLOUD_API_TOKEN" in str(caught.value.hint)
+
+
+# --- a token that is renewed
+
+
+# Each request has a connection, and so a deed, of its own.
+DONE = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+
+
+def _status(status: int) -> bytes:
+    return b"HTTP/1.1 %d Something\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % status
+
+
+@dataclass
+class Secret:
+    """Stands in for a file or a command: what it gives in turn, and how often it was read."""
+
+    values: list[str | errors.NotSetUp]
+    reads: int = 0
+
+    def read(self, _timeout: float) -> dict[str, str]:
+        value = self.values[min(self.reads, len(self.values) - 1)]
+        self.reads += 1
+        if isinstance(value, errors.NotSetUp):
+            raise value
+        return {"Authorization": value}
+
+
+@pytest.fixture
+def renewing(session: web.Session) -> Callable[..., Secret]:
+    """The session has the token `old`, and reads these when it is refused."""
+
+    def start(*values: str | errors.NotSetUp) -> Secret:
+        secret = Secret(list(values))
+        session.http.auth = web.Identity({"Authorization": "old"}, secret.read)
+        return secret
+
+    return start
+
+
+@pytest.mark.parametrize("mutation", [False, True])
+def test_a_refused_token_is_read_again(
+    mutation: bool, server: Server, session: web.Session, renewing: Callable[..., Secret]
+) -> None:
+    """401 says that nothing was done, so a mutation goes out again, too; then the new token is kept."""
+    secret = renewing("new", "newer")
+    server.deeds = [server.answer(_status(401)), server.answer(DONE), server.answer(DONE), server.answer(_status(401))]
+    for _ in range(2):
+        assert send(session, server.url, mutation=mutation).status_code == 200
+    assert _authorizations(server) == ["old", "new", "new"]
+    with pytest.raises(errors.NotAuthorised):
+        send(session, server.url, mutation=mutation)
+    assert _authorizations(server)[3:] == ["new", "newer"]
+    assert secret.reads == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "value", "reads", "said"),
+    [
+        (401, "old", 1, r"refused the request \(401\)"),
+        (
+            401,
+            errors.NotSetUp("The file is gone.", "Write it."),
+            1,
+            r"and there is no other: The file is gone",
+        ),
+        (403, "new", 0, r"refused the request \(403\)"),
+    ],
+)
+def test_without_a_new_token_nothing_is_sent_again(
+    status: int,
+    value: Any,
+    reads: int,
+    said: str,
+    server: Server,
+    session: web.Session,
+    renewing: Callable[..., Secret],
+) -> None:
+    secret = renewing(value)
+    server.deeds = [server.answer(_status(status))]
+    with pytest.raises(errors.NotAuthorised, match=said):
+        send(session, server.url)
+    assert (_authorizations(server), secret.reads) == (["old"], reads)
+
+
+def test_a_mutation_whose_second_answer_is_lost_is_not_sent_a_third_time(
+    server: Server, session: web.Session, renewing: Callable[..., Secret]
+) -> None:
+    renewing("new")
+    server.deeds = [server.answer(_status(401)), server.close_read]
+    with pytest.raises(web.AnswerLost):
+        send(session, server.url, mutation=True)
+    assert _authorizations(server) == ["old", "new"]
+
+
+@pytest.mark.parametrize("way", ["token_file", "token_command", "token_env"])
+def test_what_can_change_is_read_when_the_session_is_made_and_at_a_401(
+    way: str, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    token, calls = tmp_path / "token", tmp_path / "calls"
+    token.write_text("one-1\n")
+    monkeypatch.setenv("DAGLAB_MINE", "one-1")
+    named = {"token_file": str(token), "token_command": f"sh -c 'echo x >>{calls}; cat {token}'"}
+    flags = {"dagster.url": server.url, f"dagster.auth.{way}": named.get(way, "DAGLAB_MINE")}
+    session = web.session(config.load(flags, environ={}))
+    server.deeds = [server.answer(DONE), server.answer(_status(401)), server.answer(DONE)]
+    with session.http:
+        send(session, server.url)
+        token.write_text("two-2\n")
+        monkeypatch.setenv("DAGLAB_MINE", "two-2")
+        if way == "token_env":
+            with pytest.raises(errors.NotAuthorised):
+                send(session, server.url)
+        else:
+            send(session, server.url)
+    changed = [] if way == "token_env" else ["Bearer two-2"]
+    assert _authorizations(server) == ["Bearer one-1", "Bearer one-1", *changed]
+    assert not calls.exists() or calls.read_text() == "x\nx\n"
+    assert "two-2" not in f"{session!r}{session.http.auth!r}"
+    assert redaction.clean("one-1, two-2") == ("***, two-2" if way == "token_env" else "***, ***")
+
+
+def _authorizations(server: Server) -> list[str]:
+    return [re.findall(rb"(?m)^Authorization: (.*)\r$", request)[0].decode() for request in server.received]
+
+
+# --- the sandbox
+
+
+@pytest.mark.parametrize("operation", ["launchRun", "terminateRun", "report_asset_observation", "anything"])
+def test_the_sandbox_sends_no_mutation(operation: str, server: Server) -> None:
+    session = web.session(config.load({"security.sandbox_mode": True}, environ={}))
+    for attempt in (
+        lambda: web.permit(session, operation),
+        lambda: web.send(session, "POST", server.url, operation=operation, json={}),
+    ):
+        with pytest.raises(errors.NotAuthorised, match=f"does not allow {operation}; nothing was sent") as caught:
+            attempt()
+        assert "security.allowed_operations" in str(caught.value.hint)
+    assert server.connections == 0
+    assert send(session, server.url).status_code == 200
+
+
+def test_the_sandbox_sends_what_is_allowed(server: Server) -> None:
+    flags = {"security.sandbox_mode": True, "security.allowed_operations": ("launchRun", "other")}
+    session = web.session(config.load(flags, environ={}))
+    assert send(session, server.url, mutation=True).status_code == 200
+    with pytest.raises(errors.NotAuthorised):
+        web.permit(session, "terminateRun")
+
+
+def test_without_a_sandbox_its_list_means_nothing(server: Server) -> None:
+    session = web.session(config.load({"security.allowed_operations": ("terminateRun",)}, environ={}))
+    web.permit(session, "launchRun")
+    assert send(session, server.url, mutation=True).status_code == 200
+
+
+# --- proxies
+
+TUNNEL_REFUSED = b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.fixture
+def through(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The server is the proxy that the variables name."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://me:pr0xy-word@127.0.0.1:{server.port}")
+    return server
+
+
+def test_a_proxy_of_the_environment_is_used_and_gets_its_own_password(
+    through: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_GRAPHQL_TOKEN", "hunter2")
+    session = web.session(_config("http://dagster.test:3000"))
+    with session.http:
+        assert send(session).status_code == 200
+    assert through.received[0].startswith(b"POST http://dagster.test:3000/graphql HTTP/1.1\r\n")
+    headers = _arrived(through)
+    assert headers["Authorization"] == "Bearer hunter2"
+    assert headers["Proxy-Authorization"].startswith("Basic ")
+
+
+def test_a_host_of_no_proxy_is_asked_itself(through: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    session = web.session(_config(through.url))
+    with session.http:
+        send(session, through.url)
+    assert through.received[0].startswith(b"POST /graphql HTTP/1.1\r\n")
+    assert "Proxy-Authorization" not in _arrived(through)
+
+
+@pytest.mark.parametrize("mutation", [False, True])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_wants_to_know_who_we_are(
+    mutation: bool, scheme: str, through: Server, session: web.Session
+) -> None:
+    through.deeds = [through.answer(TUNNEL_REFUSED % b"407 Proxy Authentication Required")]
+    with pytest.raises(errors.NotAuthorised, match=rf"The proxy before {scheme}://.* wants to know who you") as caught:
+        send(session, f"{scheme}://dagster.test/graphql", mutation=mutation)
+    assert "HTTPS_PROXY" in str(caught.value.hint)
+    assert "pr0xy-word" not in f"{caught.value.message}{caught.value.hint}"
+    assert through.connections == 1
+
+
+@pytest.mark.parametrize("mutation", [False, True])
+def test_a_proxy_that_makes_no_tunnel_has_sent_nothing_on(
+    mutation: bool, through: Server, session: web.Session
+) -> None:
+    through.deeds = [through.answer(TUNNEL_REFUSED % b"503 Service Unavailable")]
+    with pytest.raises(errors.Unreachable, match=r"The proxy before https://.* can't be used: 503") as caught:
+        send(session, "https://dagster.test/graphql", mutation=mutation)
+    assert not isinstance(caught.value, web.AnswerLost)
+    assert through.connections == 1 + RETRIES
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_is_not_there(
+    scheme: str, free_port: int, session: web.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{scheme}_proxy", f"http://127.0.0.1:{free_port}")
+    with pytest.raises(errors.Unreachable, match=r"The proxy before .* can't be used: connection refused") as caught:
+        send(session, f"{scheme}://dagster.test/graphql", mutation=True)
+    assert "NO_PROXY" in str(caught.value.hint)
+
+
+def test_a_mutation_whose_answer_a_proxy_loses_may_have_been_carried_out(through: Server, session: web.Session) -> None:
+    """urllib3 says of this, too, that the proxy could not be connected to."""
+    through.deeds = [through.close_read]
+    with pytest.raises(web.AnswerLost):
+        send(session, mutation=True)
+    assert through.connections == 1
 
 
 # --- what is sent, and what never shows
@@ -522,52 +787,13 @@ def test_limits_come_from_the_config(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (session.timeout, session.retries) == (1.5, 7)
 
 
-@pytest.mark.parametrize("token", ["two\nlines", "carriage\rreturn", "schlüssel", "nul\0", "tab\there", "\x1b[31m"])
-def test_an_invalid_token_is_refused_and_not_shown(token: str, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text(token, encoding="utf-8")
-    auth = config_auth(token_file=str(tmp_path / "token"))
-    with pytest.raises(errors.NotSetUp, match="a test") as caught:
-        web.read_token(auth, "a test")
-    assert token not in f"{caught.value.message}{caught.value.hint}"
-    assert caught.value.hint
-
-
-@pytest.mark.parametrize("content", ["", "  \n"])
-def test_an_empty_token_is_none(content: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text(content)
-    monkeypatch.setenv("MY_TOKEN", content)
-    for auth in (config_auth(token_file=str(tmp_path / "token")), config_auth(token_env="MY_TOKEN")):
-        with pytest.raises(errors.NotSetUp, match="that a test names has no token"):
-            web.read_token(auth, "a test")
-
-
-def test_a_token_of_a_command(tmp_path: Path) -> None:
-    assert web.read_token(config_auth(token_command="printf '%s\\n' hunter2"), "a test") == "hunter2"
-    for broken in ("sh -c 'echo hunter2; exit 1'", "true"):
-        with pytest.raises(errors.NotSetUp, match="The command that a test names has no token"):
-            web.read_token(config_auth(token_command=broken), "a test")
-    with pytest.raises(errors.NotSetUp, match="can't be read: No closing quotation"):
-        web.read_token(config_auth(token_command="echo 'hunter2"), "a test")
-
-
-def test_a_token_file_that_is_not_there() -> None:
-    with pytest.raises(errors.NotSetUp, match="that a test names can't be read: No such file"):
-        web.read_token(config_auth(token_file="/nowhere/token"), "a test")
-
-
-def config_auth(**named: str) -> Any:
-    from daglab import config_keys
-
-    return config_keys.Auth(**named)
-
-
 @pytest.mark.parametrize("fault", [*FAULTS, "refused", "silent"])
 @pytest.mark.parametrize("mutation", [False, True])
 def test_errors_show_no_header_credential_or_query(
     fault: str, mutation: bool, server: Server, hasty: web.Session, free_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "daglab")
-    hasty.http.auth = web._Bearer("hunter2")
+    hasty.http.auth = web.Identity({"Authorization": "Bearer hunter2"})
     server.deeds = [server.silence if fault in ("refused", "silent") else FAULTS[fault][0](server)]
     port = free_port if fault == "refused" else server.port
     with pytest.raises(errors.DaglabError) as caught:

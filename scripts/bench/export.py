@@ -1,0 +1,87 @@
+"""What `daglab export` costs beside `marimo export html` of the same notebook, as whole processes in turn.
+
+Two notebooks: one that does nothing, and one that computes for 20 s (`--seconds N`); --quick leaves the second out.
+Prints a table and, with --json, one JSON document. `--rounds N` sets how many pairs of the first are measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import pairs
+
+ROUNDS = 10
+ROUNDS_OF_LONG = 3
+SECONDS = 20.0
+
+NOTEBOOK = """
+import marimo
+
+__generated_with = "0.25.0"
+app = marimo.App()
+
+
+@app.cell
+def work():
+    import time
+
+    ends = time.monotonic() + {seconds}
+    total = 0
+    while time.monotonic() < ends:
+        total += sum(range(10_000))
+    return
+
+
+if __name__ == "__main__":
+    app.run()
+"""
+
+
+def compare(root: Path, seconds: float, rounds: int) -> dict[str, float]:
+    """daglab beside marimo, on a notebook that computes for so many seconds, inside of a project with its record."""
+    notebook = root / f"work_{seconds:g}.py"
+    notebook.write_text(NOTEBOOK.format(seconds=seconds), encoding="utf-8")
+    page = str(root / "page.html")
+    marimo = [sys.executable, "-m", "marimo", "export", "html", str(notebook), "-o", page, "-f", "--no-sandbox"]
+    ours = [*pairs.DAGLAB, "-q", "export", str(notebook), "--output", page]
+    return pairs.compare(pairs.Command(marimo, str(root)), pairs.Command(ours, str(root)), rounds)
+
+
+def measure(rounds: int, seconds: float, *, quick: bool) -> dict[str, dict[str, float]]:
+    """Both notebooks, or the trivial one alone."""
+    with tempfile.TemporaryDirectory(prefix="daglab-bench-") as folder:
+        root = Path(folder)
+        (root / ".daglab").mkdir()
+        (root / "daglab.yaml").write_text("version: 1\n", encoding="utf-8")
+        figures = {"trivial": compare(root, 0, rounds)}
+        if not quick:
+            figures[f"{seconds:g} s"] = compare(root, seconds, min(rounds, ROUNDS_OF_LONG))
+        return figures
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--quick", action="store_true", help="the trivial notebook only")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    figures = measure(options.rounds, options.seconds, quick=options.quick)
+    if options.json:
+        print(json.dumps({"rounds": options.rounds, "notebooks": figures}, indent=2))
+        return
+    print("notebook       ms   base ms  wall ratio  cpu ratio  peak MiB  base MiB")
+    for name, row in figures.items():
+        print(
+            f"{name:10} {row['ms']:7.0f}  {row['base_ms']:8.0f}  {row['wall_ratio']:10.3f}  {row['cpu_ratio']:9.2f}"
+            f"  {row['peak_mib']:8.1f}  {row['base_peak_mib']:8.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

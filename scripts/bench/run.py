@@ -1,0 +1,142 @@
+"""What `daglab run --no-wait` costs beside a bare `requests` script, and beside `dagster job launch`.
+
+The script sends the same queries and makes the same run. Needs daglab[dagster]. A real Dagster is started over a
+project of one job; its runs are queued, and no daemon is there to take them, so that none of them runs along. Prints
+a table and, with --json, one JSON document. `--rounds N` sets how many pairs are measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pairs
+
+from daglab import entities, launches, processes, runs
+
+ROUNDS = 20
+ROUNDS_OF_DAGSTER = 3  # each takes seconds
+
+PROJECT = """
+from dagster import Definitions, job, op
+
+@op
+def nothing() -> None:
+    pass
+
+@job
+def trivial() -> None:
+    nothing()
+
+defs = Definitions(jobs=[trivial])
+"""
+INSTANCE = """
+telemetry: {enabled: false}
+run_coordinator: {module: dagster.core.run_coordinator, class: QueuedRunCoordinator}
+"""
+
+# The same requests as daglab's, in the same order, with nothing around them.
+SCRIPT = """
+import sys, requests
+session = requests.Session()
+selector = {"repositoryName": "__repository__", "repositoryLocationName": "main"}
+def ask(query, **variables):
+    body = {"query": query, "variables": variables}
+    answer = session.post(sys.argv[1] + "/graphql", json=body, timeout=30)
+    answer.raise_for_status()
+    return answer.json()["data"]
+assert "trivial" in str(ask(WORKSPACE))
+valid = ask(VALIDATE, pipeline={**selector, "pipelineName": "trivial"}, config={})
+assert valid["isPipelineConfigValid"]["__typename"] == "PipelineConfigValidationValid"
+tags = {"tags": [{"key": "daglab/launch_id", "value": "bench"}]}
+launched = ask(LAUNCH, params={
+    "selector": {**selector, "jobName": "trivial"}, "runConfigData": {}, "executionMetadata": tags})
+run = launched["launchRun"]["run"]
+if run["status"] == "QUEUED":
+    ask(DAEMONS)
+print(run["runId"])
+"""
+QUERIES = {
+    "WORKSPACE": entities.WORKSPACE_QUERY,
+    "VALIDATE": launches.VALIDATE_QUERY,
+    "LAUNCH": launches.LAUNCH_MUTATION,
+    "DAEMONS": runs.DAEMONS_QUERY,
+}
+
+
+@contextlib.contextmanager
+def deployment(root: Path) -> Iterator[str]:
+    """A real Dagster over the project in `root`; gives its address."""
+    (root / "home").mkdir()
+    (root / "home" / "dagster.yaml").write_text(INSTANCE, encoding="utf-8")
+    (root / "main.py").write_text(PROJECT, encoding="utf-8")
+    workspace = "load_from: [{python_file: {relative_path: main.py, location_name: main}}]\n"
+    (root / "workspace.yaml").write_text(workspace, encoding="utf-8")
+    port = processes.find_free_port()
+    url, log = f"http://127.0.0.1:{port}", root / "webserver.log"
+    command = [sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"]
+    env = {**os.environ, "DAGSTER_HOME": str(root / "home")}
+    with processes.keeper() as keeper:
+        processes.start(keeper, processes.Service("webserver", command, root, env, log))
+        deadline = time.monotonic() + 120
+        while not _answers(url):
+            if processes.ended(keeper) or time.monotonic() > deadline:
+                sys.exit(f"Dagster did not start:\n{log.read_text(encoding='utf-8', errors='replace')[-3000:]}")
+            time.sleep(0.1)
+        yield url
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/server_info", timeout=5) as answer:
+            return "dagster_version" in json.load(answer)
+    except (OSError, ValueError):
+        return False
+
+
+def measure(rounds: int) -> dict[str, dict[str, float]]:
+    """daglab beside the script, and `dagster job launch` beside daglab."""
+    with tempfile.TemporaryDirectory(prefix="daglab-bench-") as folder:
+        root = Path(folder)
+        with deployment(root) as url:
+            script = root / "script.py"
+            texts = "".join(f"{name} = {text!r}\n" for name, text in QUERIES.items())
+            script.write_text(texts + SCRIPT, encoding="utf-8")
+            bare = pairs.Command([sys.executable, str(script), url], folder)
+            ours = pairs.Command([*pairs.DAGLAB, "run", "-q", "--url", url, "--job", "trivial", "--no-wait"], folder)
+            own = [sys.executable, "-m", "dagster", "job", "launch", "-w", "workspace.yaml", "-j", "trivial"]
+            dagster = pairs.Command(own, folder, {"DAGSTER_HOME": str(root / "home")})
+            return {
+                "daglab / requests": pairs.compare(bare, ours, rounds),
+                "dagster / daglab": pairs.compare(ours, dagster, min(rounds, ROUNDS_OF_DAGSTER), pause=5),
+            }
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    figures = measure(options.rounds)
+    if options.json:
+        print(json.dumps({"rounds": options.rounds, "cases": figures}, indent=2))
+        return
+    print("case                     ms   base ms  wall ratio  cpu ratio  peak MiB  base MiB")
+    for name, row in figures.items():
+        print(
+            f"{name:18} {row['ms']:8.1f}  {row['base_ms']:8.1f}  {row['wall_ratio']:10.2f}  {row['cpu_ratio']:9.2f}"
+            f"  {row['peak_mib']:8.1f}  {row['base_peak_mib']:8.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""`daglab config` and `daglab completion` as they are typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daglab import cli as main
+from daglab import config_keys
+
+Cli = Callable[..., Any]
+
+
+def test_set_get_unset_and_show(cli: Cli, tmp_path: Path) -> None:
+    done = cli("config", "set", "dagster.port", "4001", "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout) == {
+        "ok": True,
+        "file": str(tmp_path / "daglab.yaml"),
+        "key": "dagster.port",
+        "value": 4001,
+        "created": True,
+    }
+    assert cli("config", "set", "security.sandbox_mode", "yes", "--env", "prod").exit_code == 0
+    assert (tmp_path / "daglab.yaml").read_text() == (
+        "version: 1\ndagster:\n  port: 4001\nenvironments:\n  prod:\n    security:\n      sandbox_mode: true\n"
+    )
+    assert cli("config", "get", "dagster.port").stdout == "4001\n"
+    done = cli("config", "get", "security.sandbox_mode", "--env", "prod", "--json")
+    assert json.loads(done.stdout)["value"] is True
+    assert json.loads(done.stdout)["origin"] == f"{tmp_path}/daglab.yaml:7 (environment prod)"
+    done = cli("config", "unset", "dagster.port")
+    assert (done.exit_code, "is gone" in done.stderr) == (0, True)
+    assert "port" not in (tmp_path / "daglab.yaml").read_text()
+    done = cli("config", "get", "dagster.url", "--origin")
+    assert (done.stdout, done.stderr) == ("\n", "default\n")
+
+
+def test_the_user_s_own_config(cli: Cli, tmp_path: Path) -> None:
+    user = Path(os.environ["XDG_CONFIG_HOME"], "daglab", "config.yaml")
+    assert cli("config", "set", "dagster.auth.token_file", "~/token", "--user").exit_code == 0
+    assert "token_file" in user.read_text()
+    found = json.loads(cli("config", "path", "--json").stdout)
+    assert found["user"] == {"path": str(user), "exists": True}
+    assert found["project"] == {"path": str(tmp_path / "daglab.yaml"), "exists": False}
+    assert str(user) in cli("config", "path").stdout
+    assert cli("config", "unset", "dagster.auth.token_file", "--user", "--json").exit_code == 0
+    assert "token_file" not in user.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["get", "dagster.prot"], 7, "Did you mean dagster.port"),
+        (["set", "dagster.port", "many"], 7, "VALUE: dagster.port is text"),
+        (["set", "dagster.auth.token_command", "id"], 6, "may not set dagster.auth.token_command"),
+        (["st", "a", "b"], 2, "Did you mean"),
+        (["docs", "nonsense"], 7, "daglab config docs"),
+    ],
+)
+def test_what_is_refused(cli: Cli, tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
+    done = cli("config", *arguments)
+    assert (done.exit_code, said in done.stderr) == (code, True), done.stderr
+    assert not (tmp_path / "daglab.yaml").exists()
+
+
+def test_docs_and_models(cli: Cli, tmp_path: Path) -> None:
+    keys = json.loads(cli("config", "docs", "--json").stdout)["keys"]
+    assert [each["key"] for each in keys] == list(config_keys.known())
+    assert cli("config", "docs", "export.retention_days").stdout.splitlines()[-1].endswith("0 means for ever.")
+    assert "names no models" in cli("config", "models").stderr
+    (tmp_path / "daglab.yaml").write_text("models: [{name: small, provider: someone}, {name: large}]\n")
+    assert json.loads(cli("config", "models", "--json").stdout)["models"][0] == {"name": "small", "provider": "someone"}
+    assert cli("config", "models").stdout.splitlines()[2].split() == ["small", "someone"]
+
+
+def complete(*words: str) -> list[str]:
+    env = {
+        **os.environ,
+        "_DAGLAB_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "daglab"], env=env, capture_output=True, text=True, check=True, timeout=60
+    )
+    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+
+def test_what_is_completed() -> None:
+    assert complete("daglab", "") == main.NAMES
+    assert complete("daglab", "disc") == ["discover"]
+    assert complete("daglab", "config", "un") == ["unset"]
+    assert complete("daglab", "config", "get", "export.ret") == ["export.retention_days"]
+    assert complete("daglab", "discover", "--filter", "a") == ["all", "assets"]
+    assert "--dagster-port" in complete("daglab", "run", "--dag")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_is_the_shell_s_own(cli: Cli, shell: str, tmp_path: Path) -> None:
+    done = cli("completion", shell)
+    assert done.exit_code == 0
+    assert f"{shell}_complete" in done.stdout
+    if shutil.which(shell):
+        (tmp_path / "script").write_text(done.stdout)
+        assert subprocess.run([shell, "-n", tmp_path / "script"], check=False).returncode == 0
+
+
+def test_bash_completes_with_it(cli: Cli, tmp_path: Path, need: Callable[[object, str], None]) -> None:
+    need(shutil.which("bash"), "bash is not there")
+    (tmp_path / "script").write_text(cli("completion", "bash").stdout)
+    (tmp_path / "daglab").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m daglab "$@"\n')
+    (tmp_path / "daglab").chmod(0o755)
+    code = "source ./script; COMP_WORDS=(daglab co); COMP_CWORD=1; _daglab_completion daglab; echo ${COMPREPLY[@]}"
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", code], env=env, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["config", "completion"]

@@ -1,0 +1,244 @@
+"""Every key of the config changes something: what it says is seen where it is used."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from daglab import attach, config, config_keys, dagster_api, entities, errors, export_record, exports, runs, web
+from daglab.commands import config as config_command
+from daglab.commands import export as export_command
+from daglab.commands import run as run_command
+from daglab.commands import scaffold
+
+Loaded = config.Config
+NAMED = {"DAGLAB_T": "t0ken", "DAGLAB_U": "ann", "DAGLAB_P": "pass"}
+PAIR = {"dagster.auth.username_env": "DAGLAB_U", "dagster.auth.password_env": "DAGLAB_P"}
+TOKEN = {"dagster.auth.token_env": "DAGLAB_T"}
+
+
+def load(directory: Path, **more: Any) -> Loaded:
+    """The config with these keys, as a flag has them."""
+    return config.load(more, directory=directory, environ={})
+
+
+def sent(settings: Loaded) -> dict[str, str]:
+    """The headers that say who we are."""
+    request = requests.Request("GET", "http://x.test").prepare()
+    before = dict(request.headers)
+    auth = web.session(settings).http.auth
+    assert callable(auth)
+    auth(request)
+    return {name: text for name, text in request.headers.items() if name not in before}
+
+
+def exported(settings: Loaded) -> exports.Export:
+    return exports.Export(
+        id="x",
+        notebook=settings.root / "a.py",
+        notebook_sha256="0",
+        output=settings.root / "exports" / "a.html",
+        sha256="1",
+        bytes=1,
+        exported_at=datetime(2026, 1, 1, tzinfo=timezone.utc),
+        seconds=1.0,
+        marimo_version="0",
+        failed=(),
+    )
+
+
+def labels(settings: Loaded) -> list[str]:
+    return [entry.label for entry in export_command.entries(settings, exported(settings), "http://x.test", None)]
+
+
+def waited(settings: Loaded, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What `run` asks for when it follows a run."""
+    asked: dict[str, Any] = {}
+
+    def follow(*_: Any, **limits: Any) -> list[runs.Run]:
+        asked.update(limits)
+        return []
+
+    monkeypatch.setattr(runs, "follow", follow)
+    result = {"runs": [{"run_id": "r", "status": "SUCCESS"}]}
+    api = dagster_api.connect(settings)
+    run_command.wait(api, settings, result, settings.performance.max_wait_time, cancels=False)
+    return asked
+
+
+def found(settings: Loaded, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """With which place `run` looks for a job."""
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(entities, "find_job", lambda *_, **place: asked.update(place))
+    wanted = run_command.Wanted(job="j", assets=[], pattern=None, partition=None, tags={}, body=None)
+    run_command._find(dagster_api.connect(settings), settings, wanted)
+    return asked
+
+
+def permitted(settings: Loaded) -> bool:
+    try:
+        attach.permit(dagster_api.connect(settings), "graphql")
+    except errors.NotAuthorised:
+        return False
+    return True
+
+
+def header(text: str) -> dict[str, str]:
+    return {"Authorization": text}
+
+
+BASIC = header("Basic " + base64.b64encode(b"ann:pass").decode())
+DASHBOARD = "http://127.0.0.1:3030/exports/a.html"
+Look = Callable[[Loaded, pytest.MonkeyPatch], Any]
+
+# Key -> what else is set, its value, what is looked at, what is seen without the key, and what with it.
+EFFECTS: dict[str, tuple[dict[str, Any], Any, Look, Any, Any]] = {
+    "notebooks_dir": (
+        {},
+        "nb",
+        lambda s, _: str(scaffold.place(s, scaffold.Target(job="j"), None).relative_to(s.root)),
+        "dagster/notebooks/job_j.py",
+        "nb/job_j.py",
+    ),
+    "dagster.host": ({}, "other", lambda s, _: s.url, "http://127.0.0.1:3000", "http://other:3000"),
+    "dagster.port": ({}, 7, lambda s, _: s.url, "http://127.0.0.1:3000", "http://127.0.0.1:7"),
+    "dagster.url": ({}, "https://d.test/x", lambda s, _: s.url, "http://127.0.0.1:3000", "https://d.test/x"),
+    "dagster.path_prefix": ({}, "/p", lambda s, _: s.url, "http://127.0.0.1:3000", "http://127.0.0.1:3000/p"),
+    "dagster.repository_name": ({}, "r", lambda s, m: found(s, m)["repository"], None, "r"),
+    "dagster.repository_location_name": ({}, "l", lambda s, m: found(s, m)["location"], None, "l"),
+    "dagster.python": ({}, "/py", lambda s, _: s.python_for(s.root / "a.py"), sys.executable, "/py"),
+    "dagster.auth.type": (
+        TOKEN,
+        "dagster-plus",
+        lambda s, _: sent(s),
+        header("Bearer t0ken"),
+        {"Dagster-Cloud-Api-Token": "t0ken"},
+    ),
+    "dagster.auth.token_env": ({}, "DAGLAB_T", lambda s, _: sent(s), {}, header("Bearer t0ken")),
+    "dagster.auth.token_file": ({}, "token", lambda s, _: sent(s), {}, header("Bearer in-file")),
+    "dagster.auth.token_command": ({}, "echo said", lambda s, _: sent(s), {}, header("Bearer said")),
+    "dagster.auth.header_name": (TOKEN, "X-Own", lambda s, _: sent(s), header("Bearer t0ken"), {"X-Own": "t0ken"}),
+    "dagster.auth.headers": ({}, {"X-Team": "a"}, lambda s, _: sent(s), {}, {"X-Team": "a"}),
+    "dagster.graphql.timeout": ({}, 4.5, lambda s, _: web.session(s).timeout, 30.0, 4.5),
+    "dagster.graphql.max_retries": ({}, 9, lambda s, _: web.session(s).retries, 3, 9),
+    "defaults.attach_metadata_key": ({}, "look", lambda s, _: labels(s)[0], "exploration", "look"),
+    "performance.polling_interval": ({}, 7.5, lambda s, m: waited(s, m)["interval"], 1.0, 7.5),
+    "performance.max_wait_time": ({}, 7.5, lambda s, m: waited(s, m)["timeout"], 300.0, 7.5),
+    "export.base_url": (
+        {},
+        "https://p.test",
+        lambda s, _: exports.link(s, s.root / "exports" / "a.html"),
+        DASHBOARD,
+        "https://p.test/exports/a.html",
+    ),
+    "export.retention_days": (
+        {},
+        1,
+        lambda s, _: export_record.expires_at(exported(s), s.export.retention_days),
+        "2026-01-31T00:00:00+00:00",
+        "2026-01-02T00:00:00+00:00",
+    ),
+    "export.compress": (
+        {},
+        True,
+        lambda s, _: exports.with_suffix(Path("a.html"), compress=s.export.compress).name,
+        "a.html",
+        "a.html.gz",
+    ),
+    "dashboard.port": (
+        {},
+        7,
+        lambda s, _: exports.link(s, s.root / "exports" / "a.html"),
+        DASHBOARD,
+        "http://127.0.0.1:7/exports/a.html",
+    ),
+    "security.sandbox_mode": ({}, True, lambda s, _: permitted(s), True, False),
+    "security.allowed_operations": (
+        {"security.sandbox_mode": True},
+        ("reportRunlessAssetEvents",),
+        lambda s, _: permitted(s),
+        False,
+        True,
+    ),
+    "marimo.port": (
+        {},
+        7,
+        lambda s, _: scaffold.editing(s, Path("a.py")),
+        "marimo edit --port 3010 a.py",
+        "marimo edit --port 7 a.py",
+    ),
+    "models": (
+        {},
+        ({"name": "small"},),
+        lambda s, _: config_command.document(s, origin=False)["values"]["models"],
+        (),
+        ({"name": "small"},),
+    ),
+}
+# Proven below: by a refusal, together, and by the command.
+OTHERWISE = {"version", "dagster.auth.username_env", "dagster.auth.password_env", "export.timeout"}
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty directory, with the variables and the file that the secrets are in."""
+    for name, text in NAMED.items():
+        monkeypatch.setenv(name, text)
+    (tmp_path / "token").write_text("in-file\n")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_key_is_proven() -> None:
+    assert EFFECTS.keys() | OTHERWISE == config_keys.known().keys()
+    assert not EFFECTS.keys() & OTHERWISE
+
+
+@pytest.mark.parametrize("key", EFFECTS)
+def test_the_key_changes_something(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    more, value, look, without, with_it = EFFECTS[key]
+    assert without != with_it
+    assert look(load(tmp_path, **more), monkeypatch) == without
+    assert look(load(tmp_path, **more, **{key: value}), monkeypatch) == with_it
+
+
+def test_the_version_is_read(tmp_path: Path) -> None:
+    (tmp_path / "daglab.yaml").write_text("version: 2\n")
+    with pytest.raises(errors.InvalidInput, match="reads version 1"):
+        load(tmp_path)
+
+
+def test_a_name_and_its_password(tmp_path: Path) -> None:
+    assert sent(load(tmp_path, **PAIR)) == BASIC
+    for half in PAIR:
+        with pytest.raises(errors.InvalidInput, match="only one is set"):
+            sent(load(tmp_path, **{half: PAIR[half]}))
+
+
+def test_the_time_of_an_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    class Called(Exception):
+        """With the limits that the notebook is run with."""
+
+    def export_html(*_: Any, **limits: Any) -> None:
+        raise Called(limits["timeout"])
+
+    monkeypatch.setattr(exports, "export_html", export_html)
+    (tmp_path / "a.py").write_text("import marimo\napp = marimo.App()\n")
+    for text, seconds in (("{}", 3600.0), ("export: {timeout: 5}", 5.0)):
+        (tmp_path / "daglab.yaml").write_text(text)
+        done = CliRunner().invoke(export_command.command, ["a.py"])
+        assert isinstance(done.exception, Called), done.exception
+        assert done.exception.args == (seconds,)
+
+
+def test_an_environment_changes_them(tmp_path: Path) -> None:
+    (tmp_path / "daglab.yaml").write_text("environments: {prod: {dagster: {port: 7}}}\n")
+    assert (load(tmp_path).url, load(tmp_path, env="prod").url) == ("http://127.0.0.1:3000", "http://127.0.0.1:7")
