@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types docs bench clean help
+.PHONY: demo test test-matrix check lint types docs bench clean help
 
 help:  ## Show what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -22,6 +22,9 @@ demo: $(READY)  ## Walk the whole way once on a real Dagster.
 test: $(READY)  ## Run the tests.
 	$(BIN)/python scripts/test.py
 
+test-matrix: $(READY)  ## Try the commands on Dagster 1.5.14, 1.8.13 and the newest.
+	$(BIN)/python scripts/matrix.py $(VERSIONS)
+
 check: lint types test docs  ## Everything that CI checks.
 
 lint: $(READY)  ## Check style and format.
@@ -36,6 +39,9 @@ docs: $(READY)  ## Check that the docs say what the commands do; make docs WRITE
 
 bench: $(READY)  ## Measure, side by side in one run.
 	$(BIN)/python scripts/bench/startup.py
+	$(BIN)/python scripts/bench/discover.py
+	$(BIN)/python scripts/bench/run.py
+	$(BIN)/python scripts/bench/export.py
 
 clean:  ## Remove what the calls above have made.
 	rm -rf $(VENV) .demo build dist .mypy_cache .pytest_cache .ruff_cache

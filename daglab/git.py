@@ -20,19 +20,31 @@ class Commit:
     dirty: bool
 
 
-def commit(path: Path) -> Commit | None:
-    """The commit around `path`; None without git, outside of a repository, before its first commit, or too late."""
+def look(path: Path) -> subprocess.Popen[bytes] | None:
+    """Start to ask what commit is around `path`, for `found` to take the answer later; None without git."""
     command = ["git", *_SAFE, "-C", str(path.parent), "status", "--porcelain=v2", "--branch"]
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     env.update(GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0", LC_ALL="C")
     try:
-        done = subprocess.run(
-            command, env=env, capture_output=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT, check=False
+        return subprocess.Popen(
+            command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
-    except (OSError, ValueError, subprocess.TimeoutExpired):
+    except (OSError, ValueError):
         return None
-    lines = done.stdout.decode("utf-8", "replace").splitlines()
-    found = next((line.split()[-1] for line in lines if line.startswith("# branch.oid ")), "(initial)")
-    if done.returncode or not found.isalnum():
+
+
+def found(asked: subprocess.Popen[bytes] | None) -> Commit | None:
+    """The commit; None without git, outside of a repository, before its first commit, or when git takes too long."""
+    if asked is None:
         return None
-    return Commit(found, any(not line.startswith("#") for line in lines))
+    with asked:
+        try:
+            answer, _ = asked.communicate(timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            asked.kill()
+            return None
+    lines = answer.decode("utf-8", "replace").splitlines()
+    head = next((line.split()[-1] for line in lines if line.startswith("# branch.oid ")), "(initial)")
+    if asked.returncode or not head.isalnum():
+        return None
+    return Commit(head, any(not line.startswith("#") for line in lines))

@@ -79,7 +79,8 @@ query RunByTag($tags: [ExecutionTag!]) {
 
 PARTITION = "PARTITION"  # the reason of a problem that is not Dagster's, as the others are
 # Compiled where they are needed: most launches are valid.
-_EXAMPLE = r"\s*Example config for the missing entr(?:y|ies): "
+# Up to 1.8: "Sample config for missing entry: {...}".
+_EXAMPLE = r"\s*(?:Example|Sample) config for (?:the )?missing entr(?:y|ies): "
 _EXPECTED = r'(?s)\s*Expected:? "(.*?)\.?"\.?\s*\Z'
 _CHOICES = r'expected type "([^"]*)"|enum type (\w+)|(?:Defined fields:|available fields are) (\[.*\])'
 _LONGEST_EXAMPLE = 20_000  # characters

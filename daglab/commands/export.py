@@ -291,7 +291,7 @@ def command(
         if aim:
             wish = _connected(settings, wish, aim, event)
         output.note(f"Running {notebook}")
-        commit = git.commit(notebook.absolute())
+        asked = git.look(notebook.absolute())  # answered while the notebook runs
         done = exports.export_html(
             notebook,
             html,
@@ -305,7 +305,7 @@ def command(
         )
         event.bytes = done.bytes
         output.note(f"Wrote {done.output}")
-        result = publish(settings, done, wish, commit)
+        result = publish(settings, done, wish, git.found(asked))
         clear(settings, done.output)
         if allow_errors and done.failed:
             output.warn(f"{len(done.failed)} of the notebook's cells failed: {done.failed[0].error}")

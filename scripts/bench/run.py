@@ -8,19 +8,15 @@ a table and, with --json, one JSON document. `--rounds N` sets how many pairs ar
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
+import deployments
 import pairs
 
-from daglab import entities, launches, processes, runs
+from daglab import entities, launches, runs
 
 ROUNDS = 20
 ROUNDS_OF_DAGSTER = 3  # each takes seconds
@@ -72,41 +68,11 @@ QUERIES = {
 }
 
 
-@contextlib.contextmanager
-def deployment(root: Path) -> Iterator[str]:
-    """A real Dagster over the project in `root`; gives its address."""
-    (root / "home").mkdir()
-    (root / "home" / "dagster.yaml").write_text(INSTANCE, encoding="utf-8")
-    (root / "main.py").write_text(PROJECT, encoding="utf-8")
-    workspace = "load_from: [{python_file: {relative_path: main.py, location_name: main}}]\n"
-    (root / "workspace.yaml").write_text(workspace, encoding="utf-8")
-    port = processes.find_free_port()
-    url, log = f"http://127.0.0.1:{port}", root / "webserver.log"
-    command = [sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"]
-    env = {**os.environ, "DAGSTER_HOME": str(root / "home")}
-    with processes.keeper() as keeper:
-        processes.start(keeper, processes.Service("webserver", command, root, env, log))
-        deadline = time.monotonic() + 120
-        while not _answers(url):
-            if processes.ended(keeper) or time.monotonic() > deadline:
-                sys.exit(f"Dagster did not start:\n{log.read_text(encoding='utf-8', errors='replace')[-3000:]}")
-            time.sleep(0.1)
-        yield url
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/server_info", timeout=5) as answer:
-            return "dagster_version" in json.load(answer)
-    except (OSError, ValueError):
-        return False
-
-
 def measure(rounds: int) -> dict[str, dict[str, float]]:
     """daglab beside the script, and `dagster job launch` beside daglab."""
     with tempfile.TemporaryDirectory(prefix="daglab-bench-") as folder:
         root = Path(folder)
-        with deployment(root) as url:
+        with deployments.deployment(root, PROJECT, INSTANCE) as url:
             script = root / "script.py"
             texts = "".join(f"{name} = {text!r}\n" for name, text in QUERIES.items())
             script.write_text(texts + SCRIPT, encoding="utf-8")

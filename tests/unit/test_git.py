@@ -26,6 +26,10 @@ def repository(tmp_path: Path, need: Callable[[object, str], None]) -> Path:
     return root
 
 
+def commit(path: Path) -> git.Commit | None:
+    return git.found(git.look(path))
+
+
 def run(root: Path, *arguments: str) -> str:
     done = subprocess.run(["git", "-C", root, *arguments], check=True, capture_output=True, text=True)
     return done.stdout.strip()
@@ -33,31 +37,31 @@ def run(root: Path, *arguments: str) -> str:
 
 def test_a_clean_and_a_changed_tree(repository: Path) -> None:
     head = run(repository, "rev-parse", "HEAD")
-    assert git.commit(repository / "nb.py") == git.Commit(head, dirty=False)
+    assert commit(repository / "nb.py") == git.Commit(head, dirty=False)
     (repository / "new.py").write_text("2\n")
-    assert git.commit(repository / "nb.py") == git.Commit(head, dirty=True)
+    assert commit(repository / "nb.py") == git.Commit(head, dirty=True)
     (repository / "new.py").unlink()
     (repository / "nb.py").write_text("3\n")
-    assert git.commit(repository / "nb.py") == git.Commit(head, dirty=True)
+    assert commit(repository / "nb.py") == git.Commit(head, dirty=True)
 
 
 def test_other_variables_of_git_do_not_lead_elsewhere(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_DIR", str(repository.parent / "nowhere"))
-    assert git.commit(repository / "nb.py") is not None
+    assert commit(repository / "nb.py") is not None
 
 
 def test_a_repository_runs_nothing_of_its_own(repository: Path, tmp_path: Path) -> None:
     run(repository, "config", "core.fsmonitor", f"touch {tmp_path}/ran; false")
-    assert git.commit(repository / "nb.py") is not None
+    assert commit(repository / "nb.py") is not None
     assert not (tmp_path / "ran").exists()
 
 
 def test_nothing_is_known(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert git.commit(tmp_path / "nb.py") is None  # no repository
-    assert git.commit(tmp_path / "gone" / "nb.py") is None
+    assert commit(tmp_path / "nb.py") is None  # no repository
+    assert commit(tmp_path / "gone" / "nb.py") is None
     empty = tmp_path / "empty"
     empty.mkdir()
     run(empty, "init", "-q")
-    assert git.commit(empty / "nb.py") is None  # no commit yet
+    assert commit(empty / "nb.py") is None  # no commit yet
     monkeypatch.setenv("PATH", os.devnull)
-    assert git.commit(repository / "nb.py") is None  # no git
+    assert commit(repository / "nb.py") is None  # no git

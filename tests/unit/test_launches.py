@@ -265,6 +265,11 @@ def test_an_example_for_several_entries_and_in_a_list() -> None:
     assert found.example == {"ops": [{"config": {"a": 0, "b": 0}}]}
 
 
+def test_an_example_as_versions_up_to_1_8_write_it() -> None:
+    found = read("Missing. Sample config for missing entry: {'n': 0}", "ops", reason="MISSING_REQUIRED_FIELD")
+    assert (found.message, found.example) == ("Missing.", {"ops": {"n": 0}})
+
+
 def test_an_example_in_the_text_of_another_problem_is_none() -> None:
     """It would be the user's own text."""
     text = "Value x Example config for the missing entry: {}"

@@ -1,0 +1,147 @@
+"""Discovery, launch, wait, validate, cancel and attach on another version of Dagster."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daglab import attach, entities, launches, partitions, runs
+
+Cli = Callable[..., Any]
+
+NOTEBOOK = """import marimo
+app = marimo.App()
+@app.cell
+def _():
+    1 + 1
+    return
+if __name__ == "__main__":
+    app.run()
+"""
+VALIDATE = """
+import json, sys
+from dagster_graphql.schema import create_schema
+import graphql
+schema = create_schema()
+schema = getattr(schema, "graphql_schema", schema)
+for text in json.load(sys.stdin):
+    found = graphql.validate(schema, graphql.parse(text))
+    if found:
+        sys.exit(f"{text}: {found}")
+"""
+
+
+@pytest.fixture
+def daglab(old: Any, cli: Cli, tmp_path: Path) -> Callable[..., Any]:
+    """Runs a command against the deployment, in a project whose Python is the deployment's; its JSON document."""
+    (tmp_path / "daglab.yaml").write_text("version: 1\n")
+    (tmp_path / ".daglab").mkdir(exist_ok=True)
+
+    def run(*arguments: str, code: int = 0, url: str = "", env: dict[str, str] | None = None) -> Any:
+        done = cli(*arguments, "--url", url or old.url, "--json", env=env)
+        assert done.exit_code == code, done.stdout + done.stderr
+        return {**json.loads(done.stdout), "stderr": done.stderr}
+
+    return run
+
+
+def test_every_query_is_valid(old: Any) -> None:
+    texts = [entities.workspace_query(with_metadata=True), entities.WORKSPACE_QUERY]
+    fields = () if old.version.startswith("1.5.") else ("kinds", "tags", "owners")
+    texts += [entities.assets_query(fields, by_key=by_key, with_metadata=True) for by_key in (False, True)]
+    for module in (launches, partitions, runs, attach):
+        found = (value for name, value in vars(module).items() if name.endswith(("_QUERY", "_MUTATION")))
+        texts += [value for value in found if isinstance(value, str)]
+    assert len(texts) > 12
+    done = subprocess.run(
+        [old.python, "-c", VALIDATE], input=json.dumps(texts), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_discovery(daglab: Callable[..., Any], old: Any) -> None:
+    found = daglab("discover", "--metadata")
+    assert found["dagster_version"] == old.version
+    assert {each["key"] for each in found["assets"]} == {
+        *("orders", "src/totals", "daily", "regional", "crossed", "failing")
+    }
+    assert {each["name"] for each in found["jobs"]} == {"greeting", "endless", "shop_job"}
+    assets = {each["key"]: each for each in found["assets"]}
+    assert (assets["orders"]["kinds"], assets["orders"]["metadata"]["rows"]) == (["csv"], 3)
+    assert (assets["src/totals"]["dependencies"], assets["src/totals"]["group"]) == (["orders"], "mart")
+    assert [assets[key]["partitions"] for key in ("daily", "regional", "crossed", "orders")] == [
+        *("TIME_WINDOW", "STATIC", "MULTIPARTITIONED"),
+        None,
+    ]
+    [greeting] = [each for each in found["jobs"] if each["name"] == "greeting"]
+    assert (greeting["tags"]["team"], greeting["description"]) == ("shop", "Greets.")
+    assert [each["key"] for each in daglab("discover", "--filter", "assets", "--group", "raw")["assets"]] == ["orders"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "assets"),
+    [
+        (["--asset-selection", "orders,src/totals"], ["orders", "src/totals"]),
+        (["--asset-selection", "daily", "--partition", "2026-11-02"], ["daily"]),
+        (["--asset-selection", "regional", "--partition", "south"], ["regional"]),
+        (["--asset-selection", "crossed", "--partition", "2026-11-02|south"], ["crossed"]),
+        (["--asset-pattern", "ord*", "--tag", "team=shop"], ["orders"]),
+        (["--job", "shop_job"], []),
+        (["--job", "greeting", "--config-yaml", "{ops: {greet: {config: {name: x}}}}"], []),
+    ],
+)
+def test_a_run_that_succeeds(daglab: Callable[..., Any], arguments: list[str], assets: list[str]) -> None:
+    [run] = daglab("run", *arguments)["runs"]
+    assert (run["status"], run["assets"], run["errors"]) == ("SUCCESS", assets, [])
+    assert all(step["status"] == "SUCCESS" for step in run["steps"])
+
+
+def test_a_run_that_fails(daglab: Callable[..., Any]) -> None:
+    result = daglab("run", "--asset-selection", "failing", code=4)
+    [problem] = result["runs"][0]["errors"]
+    assert (problem["step"], "boom é" in problem["error"]) == ("failing", True)
+
+
+def test_what_is_not_valid(daglab: Callable[..., Any]) -> None:
+    wrong = "{ops: {greet: {config: {times: many}}}}"
+    result = daglab("run", "--job", "greeting", "--validate-only", "--config-yaml", wrong, code=7)
+    found = {(".".join(map(str, each["path"])), each["reason"]) for each in result["errors"]}
+    assert ("ops.greet.config.times", "RUNTIME_TYPE_MISMATCH") in found
+    assert ("ops.greet.config", "MISSING_REQUIRED_FIELD") in found
+    assert any(each.get("example") for each in result["errors"]), result["errors"]
+    right = "{ops: {greet: {config: {name: x}}}}"
+    assert daglab("run", "--job", "greeting", "--validate-only", "--config-yaml", right)["ok"] is True
+    assert daglab("run", "--asset-selection", "daily", "--partition", "1999-01-01", code=7)["ok"] is False
+
+
+def test_a_run_is_cancelled_when_its_time_is_up(daglab: Callable[..., Any]) -> None:
+    result = daglab("run", "--job", "endless", "--timeout", "3", "--cancel-on-timeout", code=9)
+    assert (result["cancelled"], result["runs"][0]["status"]) == (True, "CANCELED")
+
+
+def test_a_queue_without_a_daemon_is_warned_of(daglab: Callable[..., Any], queue: Any) -> None:
+    result = daglab(
+        "run", "--asset-selection", "orders", "--timeout", "4", "--cancel-on-timeout", url=queue.url, code=9
+    )
+    assert "daemon" in result["stderr"]
+    assert result["runs"][0]["status"] == "CANCELED"
+
+
+def test_an_export_is_attached_in_each_way(daglab: Callable[..., Any], old: Any, tmp_path: Path) -> None:
+    daglab("run", "--asset-selection", "orders")
+    (tmp_path / "nb.py").write_text(NOTEBOOK)
+    # The notebook runs with daglab's own Python; the child that reports needs the deployment's.
+    env = {"DAGSTER_HOME": str(old.home), "DAGLAB_DAGSTER__PYTHON": old.python}
+    for via, target, kind in (
+        ("instance", "asset:orders", "UrlMetadataEntry"),
+        ("rest", "asset:daily@2026-11-02", "TextMetadataEntry"),
+        ("graphql", "asset://src/totals", "description"),
+    ):
+        result = daglab("export", "nb.py", "--output", f"{via}.html", "--attach", target, "--via", via, env=env)
+        [attached] = result["attached"]
+        assert (attached["via"], attached["link_type"], attached["link"]) == (via, kind, result["link"])
