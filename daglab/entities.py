@@ -249,8 +249,8 @@ def _only(kind: str, name: str, matches: list[Any], repository: str | None, loca
     state = "is in several places:" if left else "is not in the place asked for, but in"
     raise errors.InvalidInput(
         f"The {kind} {name} {state} {choices}.",
-        "Name the code location with `daglab run --location NAME` or dagster.repository_location_name, and where that "
-        "is not enough the repository with --repo or dagster.repository_name.",
+        "Name the code location: `daglab run --location NAME`, else DAGLAB_DAGSTER__REPOSITORY_LOCATION_NAME=NAME; "
+        "where that is not enough the repository, too: --repo, DAGLAB_DAGSTER__REPOSITORY_NAME.",
     )
 
 

@@ -160,6 +160,12 @@ def _summary(text: str | None) -> str:
     return line if len(line) <= 60 else line[:59] + "…"
 
 
+def _place(row: Mapping[str, Any]) -> str:
+    """The code location, with the repository before it where that has a name of its own, as Dagster writes it."""
+    own = row["repository"] not in ("__repository__", None)
+    return f"{row['repository']}@{row['location']}" if own else str(row["location"])
+
+
 def _metadata_line(row: Mapping[str, Any]) -> list[str]:
     """The metadata as one cell, where it is in the row at all."""
     return [_summary(_cell(row["metadata"]))] if "metadata" in row else []
@@ -192,7 +198,7 @@ _TABLES: dict[str, Any] = {
         ("Job", "Location", "Kind", "Description"),
         lambda row: (
             row["name"],
-            row["location"],
+            _place(row),
             ("asset job" if row["is_asset_job"] else "op job") + (", partitioned" if row["is_partitioned"] else ""),
             " ".join([_summary(row["description"]), *_metadata_line(row)]).strip(),
         ),
@@ -202,7 +208,7 @@ _TABLES: dict[str, Any] = {
         lambda row: (
             row["key"] if row["is_executable"] else f"{row['key']} (external)",
             row["group"],
-            row["location"],
+            _place(row),
             ", ".join(row["kinds"]),
             (row["partitions"] or "").lower().replace("_", " "),
             " ".join([_summary(row["description"]), *_metadata_line(row)]).strip(),
@@ -210,7 +216,7 @@ _TABLES: dict[str, Any] = {
     ),
     "groups": (
         ("Group", "Location", "Assets"),
-        lambda row: (row["name"], row["location"], len(row["assets"])),
+        lambda row: (row["name"], _place(row), len(row["assets"])),
     ),
 }
 

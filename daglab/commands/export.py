@@ -191,6 +191,8 @@ def show(result: Mapping[str, Any], wish: Wish) -> None:
         if done["link_type"] != "UrlMetadataEntry" and done["link"]:
             output.warn("Dagster holds the link as text, which can't be clicked; `--via instance` writes a real one.")
     if "snippet" in result:
+        if wish.target and wish.target.job and not wish.assets:
+            output.warn(f"The job {wish.target.job} has no assets, and Dagster keeps no metadata of jobs themselves.")
         output.note("Nothing is attached now. This makes an asset attach its newest export when it next runs:")
         output.data(result["snippet"])
 

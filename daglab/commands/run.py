@@ -166,6 +166,8 @@ def _find(
 def _follow(api: dagster_api.DagsterApi, entry: dict[str, Any], timeout: float, interval: float) -> None:
     shown: set[str] = set()
     for run in runs.follow(api, entry["run_id"], timeout=timeout, interval=interval):
+        if run.has_ended:  # the steps lead up to it
+            _show_steps(run, shown)
         if run.status != entry["status"]:
             output.note(f"{run.status}")
             _warn_of_queue(api, run.status)
