@@ -294,20 +294,23 @@ def command(
             wish = _connected(settings, wish, aim, event)
         output.note(f"Running {notebook}")
         asked = git.look(notebook.absolute())  # answered while the notebook runs
-        done = exports.export_html(
-            notebook,
-            html,
-            python=wish.python,
-            arguments=arguments,
-            timeout=settings.export.timeout,
-            # The notebook asks the deployment that the export is for.
-            env={**os.environ, **config.as_environment(output.flags())},
-            flags=settings.flags_for(notebook),
-            compress=settings.export.compress,
-        )
+        try:
+            done = exports.export_html(
+                notebook,
+                html,
+                python=wish.python,
+                arguments=arguments,
+                timeout=settings.export.timeout,
+                # The notebook asks the deployment that the export is for.
+                env={**os.environ, **config.as_environment(output.flags())},
+                flags=settings.flags_for(notebook),
+                compress=settings.export.compress,
+            )
+        finally:
+            commit = git.found(asked)
         event.bytes = done.bytes
         output.note(f"Wrote {done.output}")
-        result = publish(settings, done, wish, git.found(asked))
+        result = publish(settings, done, wish, commit)
         clear(settings, done.output)
         if allow_errors and done.failed:
             output.warn(f"{len(done.failed)} of the notebook's cells failed: {done.failed[0].error}")
