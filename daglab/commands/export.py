@@ -207,6 +207,28 @@ def _connected(settings: config.Config, wish: Wish, aim: parse.AttachTarget, eve
     return dataclasses.replace(wish, api=api, assets=tuple(attach.targets(api, settings, aim)))
 
 
+def _run(
+    settings: config.Config, notebook: Path, html: Path, python: str, arguments: Sequence[str]
+) -> tuple[exports.Export, git.Commit | None]:
+    """Run the notebook, and ask git meanwhile what commit it is of."""
+    asked = git.look(notebook.absolute())
+    try:
+        done = exports.export_html(
+            notebook,
+            html,
+            python=python,
+            arguments=arguments,
+            timeout=settings.export.timeout,
+            # The notebook asks the deployment that the export is for.
+            env={**os.environ, **config.as_environment(output.flags())},
+            flags=settings.flags_for(notebook),
+            compress=settings.export.compress,
+        )
+    finally:
+        commit = git.found(asked)
+    return done, commit
+
+
 @click.command(name="export")
 @click.argument("notebook", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGS]")
@@ -293,21 +315,7 @@ def command(
         if aim:
             wish = _connected(settings, wish, aim, event)
         output.note(f"Running {notebook}")
-        asked = git.look(notebook.absolute())  # answered while the notebook runs
-        try:
-            done = exports.export_html(
-                notebook,
-                html,
-                python=wish.python,
-                arguments=arguments,
-                timeout=settings.export.timeout,
-                # The notebook asks the deployment that the export is for.
-                env={**os.environ, **config.as_environment(output.flags())},
-                flags=settings.flags_for(notebook),
-                compress=settings.export.compress,
-            )
-        finally:
-            commit = git.found(asked)
+        done, commit = _run(settings, notebook, html, wish.python, arguments)
         event.bytes = done.bytes
         output.note(f"Wrote {done.output}")
         result = publish(settings, done, wish, commit)
