@@ -11,7 +11,6 @@ import os
 import resource
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -31,7 +30,7 @@ class Event:
     """The line of a command that is running; the command fills in what it comes to know."""
 
     command: str
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    id: str = field(default_factory=lambda: os.urandom(16).hex())
     target: str | None = None
     runs: list[str] = field(default_factory=list)
     traffic: web.Traffic | None = None

@@ -11,10 +11,8 @@ import gzip
 import hashlib
 import os
 import re
-import secrets
 import shlex
 import stat
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -91,7 +89,7 @@ def export_html(
             page.write_bytes(content)
         _put(page, output)
     return Export(
-        id=uuid.uuid4().hex,
+        id=os.urandom(16).hex(),
         notebook=notebook,
         output=output,
         seconds=finished.seconds,
@@ -201,7 +199,7 @@ def _check_output(output: Path, notebook: Path) -> None:
 def _temporary(output: Path) -> Iterator[Path]:
     """An empty file beside the output; it shows that the folder can be written before a notebook runs for hours."""
     target = _target(output)
-    page = target.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}.html")
+    page = target.with_name(f"{TEMPORARY}{os.getpid()}-{os.urandom(8).hex()}.html")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _clear_up(target.parent)
