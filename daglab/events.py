@@ -47,7 +47,7 @@ def recording(root: Path, command: str) -> Iterator[Event]:
     error: BaseException | None = None
     try:
         yield event
-    except BaseException as raised:
+    except BaseException as raised:  # whatever ends the command stands in its line
         error = raised
         raise
     finally:

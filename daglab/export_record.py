@@ -46,11 +46,19 @@ def append(root: Path, export: exports.Export, outcome: Mapping[str, Any]) -> No
 
 def read(root: Path) -> list[dict[str, Any]]:
     """The exports in the record of the project, oldest first; what is no export of this version is left out."""
+    return _exports(_lines(root))
+
+
+def _exports(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [line for line in lines if line.get("v") == 1 and isinstance(line.get("id"), str)]
+
+
+def _lines(root: Path) -> list[dict[str, Any]]:
+    """Every line; none of a record that can't be read, for no export is to fail over it."""
     try:
-        lines = files.read_lines(root / FILE)
+        return files.read_lines(root / FILE)
     except (OSError, errors.DaglabError):
         return []
-    return [line for line in lines if line.get("v") == 1 and isinstance(line.get("id"), str)]
 
 
 def newest(root: Path, target: str, partition: str | None = None) -> dict[str, Any] | None:
@@ -96,12 +104,9 @@ def expire(root: Path, now: datetime, keep: Path | None = None) -> Expired:
 
 def _over(root: Path, now: datetime) -> Iterator[dict[str, Any]]:
     """The newest export of each place, where that has expired and was not dealt with."""
-    try:
-        lines = files.read_lines(root / FILE)
-    except (OSError, errors.DaglabError):
-        return
+    lines = _lines(root)
     dealt_with = {expired for line in lines if isinstance(expired := line.get("expired"), str)}
-    newest = {line["output"]: line for line in read(root) if isinstance(line.get("output"), str)}
+    newest = {line["output"]: line for line in _exports(lines) if isinstance(line.get("output"), str)}
     for line in newest.values():
         until = _time(line.get("expires_at"))
         if until is not None and until <= now and line["id"] not in dealt_with and not os.path.isabs(line["output"]):

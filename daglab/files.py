@@ -21,11 +21,13 @@ def write_atomic(path: Path, content: str | bytes, *, mode: int | None = None) -
     """Write a file so that a reader sees the old one or the new one, never half of one; text becomes UTF-8.
 
     Keeps the mode of a file that is there unless `mode` says another. Makes missing folders.
-    Raises `InvalidInput` when the folder can't be written.
+    Raises `InvalidInput` when the folder can't be written, and for a folder or a device: /dev/null must stay one.
     """
     with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         target = Path(os.path.realpath(path))  # through a symbolic link: the link stays, its target is replaced
+        if target.exists() and not target.is_file():
+            raise errors.InvalidInput(f"{path} is not an ordinary file.", "Name a file that may be replaced.")
         descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
             with open(descriptor, "wb") as file:
@@ -34,7 +36,7 @@ def write_atomic(path: Path, content: str | bytes, *, mode: int | None = None) -
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, target)
-        except BaseException:
+        except BaseException:  # a signal, too, leaves no temporary file behind
             os.unlink(temporary)
             raise
 

@@ -150,8 +150,7 @@ def stop(kept: Keeper) -> bool:
             # The end of the channel says it too, but not while a fork of this process has a copy of it.
             _send(kept, {"stop": True})
         return _close(kept)
-    except BaseException:
-        # One Ctrl-C must not let us go on while the keeper is at work; a second one may.
+    except BaseException:  # one Ctrl-C must not let us go on while the keeper is at work; a second one may
         _close(kept)
         raise
 

@@ -161,6 +161,7 @@ def template_files(template: str, name: str, package: str) -> Iterator[tuple[Pur
 def _configure(root: Path, wishes: Wishes) -> Change:
     """daglab.yaml: made where there is none; with `force`, what is asked for is set in the one that is there."""
     path = root / config.FILE_NAME
+    _refuse_outside(root, path)
     if not path.exists():
         ports = {f"{name}_port": wishes.values.get(f"{name}.port") for name in ("dagster", "marimo")}
         text = render.render("project/daglab.yaml.j2", notebooks_dir=wishes.value("notebooks_dir"), **ports)
@@ -176,8 +177,17 @@ def _configure(root: Path, wishes: Wishes) -> Change:
     return Change(config.FILE_NAME, "replaced")
 
 
+def _refuse_outside(root: Path, path: Path) -> None:
+    """A symbolic link in somebody else's project must not lead to a file of the user's."""
+    if files.inside(root, path) is None:
+        raise errors.InvalidInput(
+            f"{path} leads to a file outside of the project.", "Look at it: ls -l, and delete it."
+        )
+
+
 def _write(root: Path, path: PurePosixPath, text: str, wishes: Wishes) -> Change:
     """A file of daglab's own."""
+    _refuse_outside(root, root / path)
     there = (root / path).exists()
     if there and (not wishes.force or (root / path).read_bytes() == text.encode()):
         return Change(str(path), "kept")

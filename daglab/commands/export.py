@@ -126,7 +126,7 @@ def publish(
             refuse_failed(export)
         _attach(settings, export, wish, told, result)
     except (KeyboardInterrupt, errors.Terminated) as stop:
-        if wish.api is None:
+        if wish.api is None or not wish.assets or "snippet" in result:
             raise
         result["attach"] = "unknown"
         raise _interrupted(stop, wish, result) from None
@@ -164,7 +164,7 @@ def _attach(
 
 
 def _interrupted(stop: BaseException, wish: Wish, result: Mapping[str, Any]) -> errors.Interrupted:
-    page = wish.page(wish.assets[-1]) if wish.assets else ""
+    page = wish.page(wish.assets[min(len(result["attached"]), len(wish.assets) - 1)])
     return errors.Interrupted(
         f"Interrupted; {result['output']} is written, and it may be attached.",
         f"Look at {page} before you attach again.",
@@ -310,8 +310,13 @@ def command(
         html = exports.with_suffix(
             target or exports.default_output(settings, notebook), compress=settings.export.compress
         )
-        wish = Wish(python=settings.python_for(notebook), allow_errors=allow_errors)
-        wish = dataclasses.replace(wish, keep_days=settings.export.retention_days, via=via, target=aim)
+        wish = Wish(
+            target=aim,
+            via=via,
+            python=settings.python_for(notebook),
+            allow_errors=allow_errors,
+            keep_days=settings.export.retention_days,
+        )
         if aim:
             wish = _connected(settings, wish, aim, event)
         output.note(f"Running {notebook}")

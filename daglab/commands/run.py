@@ -211,8 +211,8 @@ def _keeping(api: dagster_api.DagsterApi, result: dict[str, Any]) -> Iterator[No
     except errors.DaglabError as error:
         error.result = result if result["runs"] else error.result
         raise
-    except Exception as bug:
-        bug.result = result  # type: ignore[attr-defined]  # the run is told even then
+    except Exception as bug:  # whatever it is, the run that was launched is told
+        bug.result = result  # type: ignore[attr-defined]
         raise
     except (KeyboardInterrupt, errors.Terminated) as stop:
         if result["runs"]:

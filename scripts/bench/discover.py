@@ -6,8 +6,6 @@ Prints a table and, with --json, one JSON document. `--rounds N` sets how many p
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -71,19 +69,8 @@ def measure(rounds: int) -> dict[str, float]:
 
 def main() -> None:
     """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    row = measure(options.rounds)
-    if options.json:
-        print(json.dumps({"rounds": options.rounds, "cases": {"discover": row}}, indent=2))
-        return
-    print("5,000 assets               ms   base ms  wall ratio  cpu ratio  peak MiB  base MiB")
-    print(
-        f"daglab / requests    {row['ms']:8.0f}  {row['base_ms']:8.0f}  {row['wall_ratio']:10.2f}"
-        f"  {row['cpu_ratio']:9.2f}  {row['peak_mib']:8.1f}  {row['base_peak_mib']:8.1f}"
-    )
+    options = pairs.arguments(__doc__, ROUNDS).parse_args()
+    pairs.show({"daglab / requests": measure(options.rounds)}, options)
 
 
 if __name__ == "__main__":

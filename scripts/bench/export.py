@@ -6,8 +6,6 @@ Prints a table and, with --json, one JSON document. `--rounds N` sets how many p
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -65,22 +63,11 @@ def measure(rounds: int, seconds: float, *, quick: bool) -> dict[str, dict[str, 
 
 def main() -> None:
     """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser = pairs.arguments(__doc__, ROUNDS)
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--quick", action="store_true", help="the trivial notebook only")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    figures = measure(options.rounds, options.seconds, quick=options.quick)
-    if options.json:
-        print(json.dumps({"rounds": options.rounds, "notebooks": figures}, indent=2))
-        return
-    print("notebook       ms   base ms  wall ratio  cpu ratio  peak MiB  base MiB")
-    for name, row in figures.items():
-        print(
-            f"{name:10} {row['ms']:7.0f}  {row['base_ms']:8.0f}  {row['wall_ratio']:10.3f}  {row['cpu_ratio']:9.2f}"
-            f"  {row['peak_mib']:8.1f}  {row['base_peak_mib']:8.1f}"
-        )
+    pairs.show(measure(options.rounds, options.seconds, quick=options.quick), options)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ So a machine that slows down in the middle tilts neither of them.
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -59,3 +61,25 @@ def compare(base: Command, ours: Command, rounds: int, *, pause: float = 0.0) ->
         "base_peak_mib": max(base[2] for base, _ in pairs) / 1024,
         "peak_mib": max(ours[2] for _, ours in pairs) / 1024,
     }
+
+
+def arguments(doc: str | None, rounds: int) -> argparse.ArgumentParser:
+    """What every benchmark takes: how many pairs, and --json."""
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--rounds", type=int, default=rounds, help="how many pairs are measured")
+    parser.add_argument("--json", action="store_true", help="one JSON document, no table")
+    return parser
+
+
+def show(figures: Mapping[str, Mapping[str, float]], options: argparse.Namespace) -> None:
+    """Print the figures of each case: a row, or a member of the JSON document."""
+    if options.json:
+        print(json.dumps({"rounds": options.rounds, "cases": figures}, indent=2))
+        return
+    width = max(map(len, figures))
+    print(f"{'case':{width}}        ms   base ms  wall ratio  cpu ratio  peak MiB  base MiB")
+    for name, row in figures.items():
+        print(
+            f"{name:{width}}  {row['ms']:8.1f}  {row['base_ms']:8.1f}  {row['wall_ratio']:10.3f}"
+            f"  {row['cpu_ratio']:9.2f}  {row['peak_mib']:8.1f}  {row['base_peak_mib']:8.1f}"
+        )

@@ -7,8 +7,6 @@ a table and, with --json, one JSON document. `--rounds N` sets how many pairs ar
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -88,20 +86,8 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    figures = measure(options.rounds)
-    if options.json:
-        print(json.dumps({"rounds": options.rounds, "cases": figures}, indent=2))
-        return
-    print("case                     ms   base ms  wall ratio  cpu ratio  peak MiB  base MiB")
-    for name, row in figures.items():
-        print(
-            f"{name:18} {row['ms']:8.1f}  {row['base_ms']:8.1f}  {row['wall_ratio']:10.2f}  {row['cpu_ratio']:9.2f}"
-            f"  {row['peak_mib']:8.1f}  {row['base_peak_mib']:8.1f}"
-        )
+    options = pairs.arguments(__doc__, ROUNDS).parse_args()
+    pairs.show(measure(options.rounds), options)
 
 
 if __name__ == "__main__":

@@ -93,6 +93,22 @@ def test_a_new_file_gets_the_mode_that_the_umask_leaves(tmp_path: Path, umask: i
     assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("atomic", "new")] == [mode, mode]
 
 
+@pytest.mark.parametrize("kind", ["fifo", "link to a fifo", "folder"])
+def test_write_atomic_replaces_ordinary_files_only(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "output"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:  # as /dev/stdout is one
+        os.mkfifo(tmp_path / "fifo")
+        path.symlink_to("fifo")
+    before = {each.name: each.lstat().st_mode for each in tmp_path.iterdir()}
+    with pytest.raises(errors.InvalidInput, match="not an ordinary file"):
+        files.write_atomic(path, "x")
+    assert {each.name: each.lstat().st_mode for each in tmp_path.iterdir()} == before
+
+
 def test_write_atomic_takes_a_mode(tmp_path: Path) -> None:
     files.write_atomic(tmp_path / "secret", "x", mode=0o600)
     assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600

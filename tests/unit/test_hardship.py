@@ -170,7 +170,9 @@ def test_a_second_signal_changes_nothing(server: Callable[[Answer], str]) -> Non
         for _ in range(20):  # so close together that the handler is itself interrupted
             process.send_signal(signal.SIGTERM)
         # Python looks for signals between two of its steps: one that comes just before a system call waits with it.
-        while process.poll() is None:
+        for _ in range(200):
+            if process.poll() is not None:
+                break
             process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.2)

@@ -285,6 +285,20 @@ def test_a_config_that_says_otherwise_is_kept_and_with_force_changed(tmp_path: P
     assert changed(projects.adopt(tmp_path, wishes(force=True))) == {}
 
 
+@pytest.mark.parametrize("link", ["README.md", "daglab.yaml", "shop"])
+def test_force_does_not_write_through_a_link_out_of_the_project(tmp_path: Path, link: str) -> None:
+    root, outside = tmp_path / "shop", tmp_path / "outside"
+    projects.bootstrap(tmp_path, "shop", wishes=wishes())
+    (root / link).rename(outside)
+    for file in [outside] if outside.is_file() else outside.iterdir():
+        file.write_text("version: 1  # mine\n")
+    before = outside.read_bytes() if outside.is_file() else tree(outside)
+    (root / link).symlink_to(outside)
+    with pytest.raises(errors.InvalidInput, match="outside of the project"):
+        projects.bootstrap(tmp_path, "shop", wishes=wishes(force=True))
+    assert (outside.read_bytes() if outside.is_file() else tree(outside)) == before
+
+
 def test_force_writes_the_template_s_files_anew_and_no_others(tmp_path: Path) -> None:
     root, _ = projects.bootstrap(tmp_path, "shop", template="standard")
     whole = tree(root)
