@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import ipaddress
 import json
 import re
@@ -240,7 +241,8 @@ class Key:
     check: Callable[[Any], str | None] | None
 
 
-def known() -> dict[str, Key]:
+@functools.cache
+def known() -> Mapping[str, Key]:
     """Every key by its dotted name, in the order of the sections."""
     return {key.name: key for key in _section_keys(Values, "")}
 

@@ -7,7 +7,6 @@ was seen in 0.22 to 0.25.
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
 import os
 import re
@@ -52,18 +51,18 @@ def export_html(
     notebook: Path,
     output: Path,
     *,
-    python: str,
+    python: Sequence[str],
     arguments: Sequence[str] = (),
     timeout: float | None,
     env: Mapping[str, str] | None = None,
-    flags: Sequence[str] = (),
     compress: bool = False,
+    capture: processes.Capture | None = None,
 ) -> Export:
     """Run a notebook with the marimo of `python`, and put the HTML at `output`, missing folders included.
 
-    `arguments` are for the notebook (`mo.cli_args()`), `timeout` is in seconds, `env` None this process's, `flags`
-    are for `python`. With `compress` the HTML is written with gzip, always the same bytes for the same page; size and
-    hash are of what is written.
+    `python` is a program and its flags, `arguments` are for the notebook (`mo.cli_args()`), `timeout` is in seconds,
+    `env` None this process's, `capture` a keeper that is there already. With `compress` the HTML is written with gzip,
+    always the same bytes for the same page; size and hash are of what is written.
     The HTML of a notebook with failed cells is kept too. Whatever else goes wrong, an older `output` stays
     as it was. Dependencies that the notebook names in a PEP 723 header are not installed.
 
@@ -78,13 +77,16 @@ def export_html(
     _check_output(output, notebook)
     notebook_sha256 = hashlib.sha256(notebook.read_bytes()).hexdigest()  # before it runs: it may change itself
     with _temporary(output) as page:
-        finished = processes.run(_command([python, *flags], notebook, page, arguments), timeout=timeout, env=env)
+        command = _command(python, notebook, page, arguments)
+        finished = processes.run(command, timeout=timeout, env=env, capture=capture)
         if finished.timed_out:
             raise _timed_out(notebook, timeout)
         content = page.read_bytes() if page.exists() else b""
-        failed = _failed(notebook, python, finished, content)
+        failed = _failed(notebook, python[0], finished, content)
         version = notebooks.marimo_version(content.decode("utf-8", "replace"))
         if compress:
+            import gzip
+
             content = gzip.compress(content, mtime=0)
             page.write_bytes(content)
         _put(page, output)

@@ -13,7 +13,6 @@ import math
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,9 +20,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from daglab import errors
+
+if TYPE_CHECKING:
+    import socket
 
 SCRIPT = Path(__file__).resolve().parent / "children" / "keeper.py"
 SECRET_WORDS = ("TOKEN", "PASSWORD", "SECRET")
@@ -69,30 +71,56 @@ class Keeper:
     torn: bytearray = field(default_factory=bytearray)
 
 
+@dataclass(frozen=True)
+class Capture:
+    """A keeper for one command, and the files that take what the command prints."""
+
+    kept: Keeper
+    out: IO[bytes]
+    err: IO[bytes]
+
+
+@contextlib.contextmanager
+def capturing() -> Iterator[Capture]:
+    """A keeper for one `run`, which starts up while we still find out what is to be run."""
+    with (
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+        keeper(pass_fds=(out.fileno(), err.fileno())) as kept,
+    ):
+        yield Capture(kept, out, err)
+
+
 def run(
     command: Command,
     *,
     timeout: float | None = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    capture: Capture | None = None,
 ) -> Finished:
     """Run a command to its end or for `timeout` seconds, and end whatever it leaves running.
 
     Nothing that it started is left when this returns or raises, and its standard input is empty. Ending a
     command at its timeout takes up to 7 seconds more: SIGINT, SIGTERM 5 s later, SIGKILL 2 s after that.
+    `capture` is one of `capturing` that nothing else has used.
 
     Raises NotSetUp when there is no such program or folder, or the program can't be executed.
     """
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        outputs = (out.fileno(), err.fileno())
-        with keeper(pass_fds=outputs) as kept:
-            _start(kept, "command", command, cwd, env, outputs)
-            started = time.monotonic()
-            in_time = _wait_ended(kept, "command", timeout)
-            seconds = time.monotonic() - started
-        out.seek(0)
-        err.seek(0)
-        stdout, stderr = (file.read().decode("utf-8", errors="replace") for file in (out, err))
+    if capture is None:
+        with capturing() as capture:
+            return run(command, timeout=timeout, cwd=cwd, env=env, capture=capture)
+    kept, files = capture.kept, (capture.out, capture.err)
+    try:
+        _start(kept, "command", command, cwd, env, (capture.out.fileno(), capture.err.fileno()))
+        started = time.monotonic()
+        in_time = _wait_ended(kept, "command", timeout)
+        seconds = time.monotonic() - started
+    finally:
+        stop(kept)
+    for file in files:
+        file.seek(0)
+    stdout, stderr = (file.read().decode("utf-8", errors="replace") for file in files)
     returncode = ended(kept).get("command", -signal.SIGKILL)
     return Finished(returncode, stdout, stderr, seconds, timed_out=not in_time)
 
@@ -277,5 +305,7 @@ def _keeper_gone(kept: Keeper) -> errors.DaglabError:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    import socket
+
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from daglab import (
     observations,
     output,
     parse,
+    processes,
 )
 
 if TYPE_CHECKING:  # what talks to Dagster brings in requests: an export that is not attached does without
@@ -208,7 +210,12 @@ def _connected(settings: config.Config, wish: Wish, aim: parse.AttachTarget, eve
 
 
 def _run(
-    settings: config.Config, notebook: Path, html: Path, python: str, arguments: Sequence[str]
+    settings: config.Config,
+    notebook: Path,
+    html: Path,
+    python: str,
+    arguments: Sequence[str],
+    capture: processes.Capture,
 ) -> tuple[exports.Export, git.Commit | None]:
     """Run the notebook, and ask git meanwhile what commit it is of."""
     asked = git.look(notebook.absolute())
@@ -216,13 +223,13 @@ def _run(
         done = exports.export_html(
             notebook,
             html,
-            python=python,
+            python=[python, *settings.flags_for(notebook)],
             arguments=arguments,
             timeout=settings.export.timeout,
             # The notebook asks the deployment that the export is for.
             env={**os.environ, **config.as_environment(output.flags())},
-            flags=settings.flags_for(notebook),
             compress=settings.export.compress,
+            capture=capture,
         )
     finally:
         commit = git.found(asked)
@@ -303,8 +310,10 @@ def command(
             "export.timeout": timeout,
         }
     )
-    settings = config.load(flags)
-    with events.recording(settings.root, "export") as event:
+    with contextlib.ExitStack() as stack:
+        capture = stack.enter_context(processes.capturing())  # it starts up while we find out what to run
+        settings = config.load(flags)
+        event = stack.enter_context(events.recording(settings.root, "export"))
         event.target = str(notebook)
         exports.check_notebook(notebook)
         html = exports.with_suffix(
@@ -320,7 +329,7 @@ def command(
         if aim:
             wish = _connected(settings, wish, aim, event)
         output.note(f"Running {notebook}")
-        done, commit = _run(settings, notebook, html, wish.python, arguments)
+        done, commit = _run(settings, notebook, html, wish.python, arguments, capture)
         event.bytes = done.bytes
         output.note(f"Wrote {done.output}")
         result = publish(settings, done, wish, commit)

@@ -64,7 +64,7 @@ def test_a_good_notebook_with_an_odd_name_hostile_output_and_a_header(tmp_path: 
     export = exports.export_html(
         Path("-x ü.py"),
         Path("new/-y ü.html"),
-        python=PYTHON,
+        python=[PYTHON],
         arguments=["--n", "3"],
         timeout=SECONDS,
         env={**os.environ, "MARK": "here"},
@@ -86,7 +86,7 @@ def test_a_raised_exception_leads_and_its_traceback_names_the_cell(tmp_path: Pat
         # marimo waits 0.1 s for the console at the end; this gives it time on a busy machine.
         ("slow()", "import time\ntime.sleep(2)"),
     )
-    export = exports.export_html(notebook, output, python=PYTHON, timeout=SECONDS)
+    export = exports.export_html(notebook, output, python=[PYTHON], timeout=SECONDS)
     assert [(cell.label, cell.error, cell.caused_by_ancestor) for cell in export.failed] == [
         ("cell 2 (load)", "KeyError: '<k>'", False),
         ("cell 1 (use)", "An ancestor raised an exception (KeyError)", True),
@@ -113,7 +113,7 @@ def test_code_that_is_not_valid_leads_before_what_it_leads_to(tmp_path: Path, ou
     bad = '\napp._unparsable_cell("x = = 1", name="bad")\n\n'
     main = '\nif __name__ == "__main__"'
     notebook.write_text(notebook.read_text().replace(main, bad + main))
-    found = failures(exports.export_html(notebook, output, python=PYTHON, timeout=SECONDS))
+    found = failures(exports.export_html(notebook, output, python=[PYTHON], timeout=SECONDS))
     assert [name for name, _ in found] == ["one", "two", "left", "right", "stars", "bad", "use"]
     told = dict(found)
     assert told["one"] == told["two"] == "The variable 'twice' was defined by another cell"
@@ -124,7 +124,7 @@ def test_code_that_is_not_valid_leads_before_what_it_leads_to(tmp_path: Path, ou
 
 def test_a_file_with_a_syntax_error_in_a_cell(tmp_path: Path, output: Path) -> None:
     notebook = write(tmp_path / "nb.py", ("fine()", "x = 1"), ("bad()", "y = = 1"))
-    [(_, error)] = failures(exports.export_html(notebook, output, python=PYTHON, timeout=SECONDS))
+    [(_, error)] = failures(exports.export_html(notebook, output, python=[PYTHON], timeout=SECONDS))
     assert error == "SyntaxError: invalid syntax"
 
 
@@ -135,7 +135,7 @@ def test_leaving_is_a_failure_and_so_is_an_interrupt(tmp_path: Path, output: Pat
         ("interrupted()", "import time\nprint('waits')\ntime.sleep(1)\nraise KeyboardInterrupt"),
         ("later()", "x = 1"),
     )
-    failed = exports.export_html(notebook, output, python=PYTHON, timeout=SECONDS).failed
+    failed = exports.export_html(notebook, output, python=[PYTHON], timeout=SECONDS).failed
     assert [cell.name for cell in failed] == ["leave", "interrupted", "later"]
     assert failed[0].error == "SystemExit: 3"
     assert failed[1].error in ("KeyboardInterrupt", "This cell was interrupted and needs to be re-run")
@@ -147,7 +147,7 @@ def test_stopping_is_no_failure(tmp_path: Path, output: Path) -> None:
         ("stop()", "import marimo as mo\nmo.stop(True, mo.md('enough'))\nx = 1\nreturn (x,)"),
         ("after(x)", "print(x)"),
     )
-    export = exports.export_html(notebook, output, python=PYTHON, timeout=SECONDS)
+    export = exports.export_html(notebook, output, python=[PYTHON], timeout=SECONDS)
     assert export.failed == ()
     assert "enough" in output.read_text()
 
@@ -156,7 +156,7 @@ def test_a_plain_script_is_not_a_notebook(tmp_path: Path, output: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text("print('hello')\n")
     with pytest.raises(errors.InvalidInput, match="not a marimo notebook") as caught:
-        exports.export_html(script, output, python=PYTHON, timeout=SECONDS)
+        exports.export_html(script, output, python=[PYTHON], timeout=SECONDS)
     assert "marimo convert" in (caught.value.hint or "")
     assert_untouched(output)
 
@@ -165,7 +165,7 @@ def test_a_file_that_is_no_python_is_not_a_notebook(tmp_path: Path, output: Path
     broken = tmp_path / "broken.py"
     broken.write_bytes(b"\xff\xfe x = = 1\n")
     with pytest.raises(errors.InvalidInput, match="not a marimo notebook"):
-        exports.export_html(broken, output, python=PYTHON, timeout=SECONDS)
+        exports.export_html(broken, output, python=[PYTHON], timeout=SECONDS)
     assert_untouched(output)
 
 
@@ -173,7 +173,7 @@ def test_what_marimo_can_not_load_is_told_with_its_last_words(tmp_path: Path, ou
     broken = tmp_path / "broken.py"
     broken.write_text("import marimo\n\napp = marimo.App(\n\n\n@app.cell\ndef a():\n    return\n")
     with pytest.raises(errors.NotGood, match=r"(?s)broken\.py.*SyntaxError: '\(' was never closed"):
-        exports.export_html(broken, output, python=PYTHON, timeout=SECONDS)
+        exports.export_html(broken, output, python=[PYTHON], timeout=SECONDS)
     assert_untouched(output)
 
 
@@ -183,7 +183,7 @@ def test_a_python_without_marimo_is_not_set_up(tmp_path: Path, output: Path) -> 
     bare.chmod(0o755)
     notebook = write(tmp_path / "nb.py", ("a()", "x = 1"))
     with pytest.raises(errors.NotSetUp, match="has no marimo") as caught:
-        exports.export_html(notebook, output, python=str(bare), timeout=SECONDS)
+        exports.export_html(notebook, output, python=[str(bare)], timeout=SECONDS)
     assert (caught.value.hint or "").endswith("-m pip install --upgrade marimo")
     assert_untouched(output)
 
@@ -203,7 +203,7 @@ def test_a_timeout_ends_the_notebook_and_all_that_it_has_started(
     env = {**os.environ, **dict([mark.split("=")])}
     for seconds in (6, 60):  # the second one for a machine so busy that the cell did not start in the first
         with pytest.raises(errors.TimedOut, match="was stopped"):
-            exports.export_html(notebook, output, python=PYTHON, timeout=seconds, env=env)
+            exports.export_html(notebook, output, python=[PYTHON], timeout=seconds, env=env)
         if (tmp_path / "started").exists():
             break
     assert (tmp_path / "started").exists()

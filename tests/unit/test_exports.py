@@ -20,7 +20,7 @@ CELL = {"id": "Hbol", "name": "a", "code": "1 / 0"}
 FAILURE = {"type": "error", "ename": "exception", "evalue": "division by zero"}
 INVALID = "Notebook nb.py is not a valid marimo notebook."
 
-Python = Callable[..., str]
+Python = Callable[..., list[str]]
 
 
 def page(outputs: list[object], code: str = "1 / 0") -> str:
@@ -36,7 +36,7 @@ def page(outputs: list[object], code: str = "1 / 0") -> str:
 def python(tmp_path: Path) -> Python:
     """Makes a program that takes the command line of `python -m marimo export html`, and ends as told."""
 
-    def make(html: str | None, code: int = 0, stderr: str = "", then: str = "") -> str:
+    def make(html: str | None, code: int = 0, stderr: str = "", then: str = "") -> list[str]:
         program = tmp_path / "bin" / "python"
         program.parent.mkdir(exist_ok=True)
         program.write_text(
@@ -52,7 +52,7 @@ def python(tmp_path: Path) -> Python:
             f"sys.exit({code})\n"
         )
         program.chmod(0o755)
-        return str(program)
+        return [str(program)]
 
     return make
 
@@ -188,7 +188,7 @@ def test_hints_can_be_pasted_into_a_shell(python: Python, tmp_path: Path, output
     with pytest.raises(errors.InvalidInput) as caught:
         exports.export_html(path, output, python=program, timeout=60)
     new = tmp_path / "my notebook_marimo.py"
-    assert (caught.value.hint or "").endswith(f"{program} -m marimo convert '{path}' -o '{new}'")
+    assert (caught.value.hint or "").endswith(f"{program[0]} -m marimo convert '{path}' -o '{new}'")
 
 
 def test_a_package_hidden_by_a_folder_gets_another_hint(python: Python, notebook: Path, output: Path) -> None:
@@ -214,13 +214,13 @@ def test_an_interrupt_leaves_no_temporary_file(notebook: Path, output: Path, mon
 
     monkeypatch.setattr("daglab.processes.run", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        exports.export_html(notebook, output, python="python", timeout=None)
+        exports.export_html(notebook, output, python=["python"], timeout=None)
     assert_untouched(output)
 
 
 def test_a_python_that_is_not_there_is_not_set_up(notebook: Path, output: Path) -> None:
     with pytest.raises(errors.NotSetUp):
-        exports.export_html(notebook, output, python="/nowhere/bin/python", timeout=60)
+        exports.export_html(notebook, output, python=["/nowhere/bin/python"], timeout=60)
     assert_untouched(output)
 
 
@@ -243,7 +243,7 @@ def test_a_path_that_is_no_notebook_is_refused_before_anything_starts(
     (tmp_path / "folder.py").mkdir()
     kind = errors.NotSetUp if name == "missing.py" else errors.InvalidInput
     with pytest.raises(kind, match=words) as caught:
-        exports.export_html(tmp_path / name, output, python="python", timeout=60)
+        exports.export_html(tmp_path / name, output, python=["python"], timeout=60)
     assert caught.value.hint
     assert_untouched(output)
     assert not (tmp_path / "missing.py").exists()
@@ -255,7 +255,7 @@ def test_the_notebook_is_never_overwritten(name: str, notebook: Path, output: Pa
     (tmp_path / "symbolic.html").symlink_to(notebook)
     os.link(notebook, tmp_path / "hard.html")
     with pytest.raises(errors.InvalidInput, match="would overwrite the notebook"):
-        exports.export_html(Path("nb.py"), tmp_path / name, python="python", timeout=60)
+        exports.export_html(Path("nb.py"), tmp_path / name, python=["python"], timeout=60)
     assert notebook.read_text() == "import marimo\n"
 
 
@@ -277,7 +277,7 @@ def test_an_output_that_can_not_be_written_is_refused_before_anything_starts(
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop.html").symlink_to("loop.html")
     with pytest.raises(errors.InvalidInput, match=words):
-        exports.export_html(notebook, tmp_path / name, python="python", timeout=60)
+        exports.export_html(notebook, tmp_path / name, python=["python"], timeout=60)
     assert_untouched(output)
 
 
@@ -290,7 +290,7 @@ def test_a_folder_that_can_only_be_read_is_refused_before_anything_starts(
     output.parent.chmod(0o500)
     folder = Path("/sys") if root else output.parent
     with pytest.raises(errors.InvalidInput, match=r"can't be written: (Permission denied|Read-only)"):
-        exports.export_html(notebook, folder / "new.html", python="python", timeout=60)
+        exports.export_html(notebook, folder / "new.html", python=["python"], timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -339,4 +339,4 @@ def test_what_a_killed_export_has_left_is_cleared_up(tmp_path: Path) -> None:
 def test_a_device_is_no_place_for_an_export(name: str, tmp_path: Path) -> None:
     (tmp_path / "a.py").touch()
     with pytest.raises(errors.InvalidInput, match="not an ordinary file"):
-        exports.export_html(tmp_path / "a.py", Path(name), python="python", timeout=60)
+        exports.export_html(tmp_path / "a.py", Path(name), python=["python"], timeout=60)
