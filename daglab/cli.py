@@ -125,7 +125,14 @@ def _from_click(error: click.ClickException) -> errors.DaglabError:
     """click's own errors are all wrong usage; the hint names the help to read."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "daglab"
-    return errors.WrongUsage(error.format_message(), f"`{path} --help` shows how it is used.")
+    hint = f"`{path} --help` shows how it is used."
+    if context and isinstance(error, click.NoSuchOption):  # click compares whole words; a beginning says more
+        names = [name for param in context.command.get_params(context) for name in param.opts]
+        if begun := [name for name in names if name.startswith(error.option_name)]:
+            return errors.WrongUsage(
+                f"No such option {error.option_name}.", f"Did you mean {' or '.join(begun)}? {hint}"
+            )
+    return errors.WrongUsage(error.format_message(), hint)
 
 
 def _from_system(error: OSError) -> errors.DaglabError:

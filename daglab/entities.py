@@ -7,6 +7,7 @@ no kinds, tags and owners.
 from __future__ import annotations
 
 import fnmatch
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -231,8 +232,13 @@ def matching(names: Iterable[str], pattern: str | None) -> set[str]:
 
 
 def _unknown(api: dagster_api.DagsterApi, kind: str, name: str, names: list[str]) -> errors.InvalidInput:
-    broken = [location.name for location in workspace(api).broken]
-    if name in names:
+    there = workspace(api)
+    broken = [location.name for location in there.broken]
+    if kind == "asset" and name in {job.name for job in visible(there.jobs)}:
+        hint = f"{name} is a job: `daglab run --job {shlex.quote(name)}`."
+    elif kind == "job" and assets(api, keys=[tuple(name.split("/"))]):
+        hint = f"{name} is an asset: `daglab run --asset-selection {shlex.quote(name)}`."
+    elif name in names:
         hint = f"The one listed as {name} has a slash inside a part of its key, which can't be named here: rename it."
     else:
         hint = parse.did_you_mean(name, names) or f"`daglab discover --filter {kind}s` lists the {kind}s there are."

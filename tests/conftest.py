@@ -6,6 +6,7 @@ Fixtures: `cli` runs daglab as a process, `deployment` is a real Dagster (one fo
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import ipaddress
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +56,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A running Dagster: webserver and daemon over a copy of tests/fixtures/deployment."""
+    """A running Dagster over a copy of a project in tests/fixtures."""
 
     url: str
     home: Path
@@ -110,20 +112,31 @@ def cli() -> Callable[..., Result]:
 @pytest.fixture(scope="session")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """One Dagster for the whole pytest run. It is shared: a test looks at its own runs, not at all of them."""
+    with _serving(tmp_path_factory.mktemp("deployment"), "deployment", daemon=True) as served:
+        yield served
+
+
+@pytest.fixture
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], AbstractContextManager[Deployment]]:
+    """`with serving("strangers/jobs") as served:` is a webserver over a copy of that fixture."""
+    return lambda fixture: _serving(tmp_path_factory.mktemp("serving"), fixture, daemon=False)
+
+
+@contextlib.contextmanager
+def _serving(root: Path, fixture: str, *, daemon: bool) -> Iterator[Deployment]:
+    """Dagster as it starts in the project's folder: it finds workspace.yaml or pyproject.toml by itself."""
     _need(importlib.util.find_spec("dagster_webserver"), "dagster-webserver is not installed")
     from daglab import processes
 
-    root = tmp_path_factory.mktemp("deployment")
     project, home, port = root / "project", root / "dagster_home", processes.find_free_port()
-    shutil.copytree(FIXTURES / "deployment", project, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(FIXTURES / fixture, project, ignore=shutil.ignore_patterns("__pycache__"))
     home.mkdir()
-    shutil.copy(project / "dagster.yaml", home)
+    shutil.copy(FIXTURES / "deployment" / "dagster.yaml", home)
     env = _deployment_env(root, home)
     _make_storage(project, env)
-    commands = {
-        "webserver": ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"],
-        "daemon": ["-c", DAEMON, "run", "-w", "workspace.yaml"],
-    }
+    commands = {"webserver": ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port)]}
+    if daemon:
+        commands["daemon"] = ["-c", DAEMON, "run"]
     with processes.keeper() as keeper:
         logs = {}
         for name, command in commands.items():

@@ -128,6 +128,7 @@ WRONG = [
     (["scaffold"], "One of --asset, --job and --from-selection is needed", "daglab scaffold --asset orders"),
     (["export"], "Missing argument", "daglab export --help"),
     (["--bogus", "discover"], "No such option", "daglab --help"),
+    (["run", "--asset"], "No such option --asset.", "--asset-selection or --asset-pattern? `daglab run --help`"),
 ]
 
 

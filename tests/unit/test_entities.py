@@ -300,13 +300,25 @@ def test_a_job(api: dagster_api.DagsterApi) -> None:
 @responses.activate
 def test_an_unknown_job(api: dagster_api.DagsterApi) -> None:
     loading = {"name": "slow", "locationOrLoadError": None}
-    answer(workspace(loaded("main", [job("report"), job("__ASSET_JOB", isAssetJob=True)]), loading))
+    jobs = [job("report"), job("__ASSET_JOB", isAssetJob=True)]
+    answer({**workspace(loaded("main", jobs), loading), "assetNodes": []})
     with pytest.raises(errors.InvalidInput, match="There is no job reprot") as caught:
         entities.find_job(api, "reprot", **NOWHERE)
     assert str(caught.value.hint).startswith("Did you mean report?")
     assert "what slow holds is not loaded" in str(caught.value.hint)
     with pytest.raises(errors.InvalidInput, match="There is no job __ASSET_JOB"):
         entities.find_job(api, "__ASSET_JOB", **NOWHERE)
+
+
+@responses.activate
+def test_an_asset_is_no_job_and_a_job_no_asset(api: dagster_api.DagsterApi) -> None:
+    answer({**workspace(loaded("main", [job("report")])), "assetNodes": [node("src", "a b")]})
+    with pytest.raises(errors.InvalidInput, match="There is no job src/a b") as caught:
+        entities.find_job(api, "src/a b", **NOWHERE)
+    assert caught.value.hint == "src/a b is an asset: `daglab run --asset-selection 'src/a b'`."
+    with pytest.raises(errors.InvalidInput, match="There is no asset report") as caught:
+        entities.find_assets(api, [("report",)], **NOWHERE)
+    assert caught.value.hint == "report is a job: `daglab run --job report`."
 
 
 @pytest.mark.parametrize(
