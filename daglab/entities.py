@@ -51,6 +51,7 @@ _ASSET_FIELDS = """
 """
 _NEWER_FIELDS = {
     "kinds": "kinds",
+    "isMaterializable": "isMaterializable",
     "tags": "tags { key value }",
     "owners": "owners { __typename ... on UserAssetOwner { email } ... on TeamAssetOwner { team } }",
 }
@@ -97,6 +98,7 @@ class Asset:
     repository: str
     location: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    materializable: bool = True
 
     @property
     def name(self) -> str:
@@ -322,4 +324,5 @@ def _asset(node: Mapping[str, Any]) -> Asset:
         repository=dagster_api.text(node["repository"]["name"]),
         location=dagster_api.text(node["repository"]["location"]["name"]),
         metadata=metadata.values(node.get("metadataEntries") or ()),
+        materializable=bool(node.get("isMaterializable", node.get("isExecutable"))),
     )

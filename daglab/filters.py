@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from daglab import entities, errors, parse
+from daglab import entities, errors, parse, selection
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,8 @@ class Filters:
     `tags` have to hold all; a tag with the value None has to be there, whatever its value. `pattern` is a shell
     pattern of the names (asset keys as `a/b`).
     """
+
+    chosen: selection.Selection | None = None
 
     pattern: str | None = None
     tags: Mapping[str, str | None] | None = None
@@ -27,7 +29,7 @@ class Filters:
     @property
     def only_assets(self) -> bool:
         """Whether something is asked that only assets have."""
-        return bool(self.groups or self.kinds or self.owners)
+        return bool(self.chosen or self.groups or self.kinds or self.owners)
 
 
 def jobs(found: Iterable[entities.Job], asked: Filters) -> list[entities.Job]:
@@ -38,8 +40,8 @@ def jobs(found: Iterable[entities.Job], asked: Filters) -> list[entities.Job]:
 
 
 def assets(found: Iterable[entities.Asset], asked: Filters) -> list[entities.Asset]:
-    """The assets that are asked for."""
-    found = list(found)
+    """The assets that are asked for, of all that there are: a selection may reach what the other parts leave out."""
+    found = list(found) if asked.chosen is None else selection.select(asked.chosen, list(found))
     names = entities.matching((asset.name for asset in found), asked.pattern)
     return [
         asset

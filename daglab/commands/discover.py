@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from daglab import config, dagster_api, entities, errors, events, files, filters, output, parse
+from daglab import config, dagster_api, entities, errors, events, files, filters, output, parse, selection
 
 KINDS = ("all", "repos", "locations", "jobs", "assets", "groups")
 FORMATS = ("json", "csv", "md")
@@ -234,6 +234,7 @@ def _format(kind: str, chosen: str | None, target: Path | None) -> str | None:
 
 def _asked(kind: str, given: Mapping[str, Any]) -> filters.Filters:
     asked = filters.Filters(
+        chosen=None if given["select"] is None else selection.read(given["select"]),
         pattern=given["pattern"],
         tags=parse.pairs(given["tags"], "--tags") if given["tags"] else None,
         groups=tuple(parse.names(given["group"])),
@@ -244,7 +245,8 @@ def _asked(kind: str, given: Mapping[str, Any]) -> filters.Filters:
     )
     if asked.only_assets and kind not in ("all", "assets", "groups"):
         raise errors.WrongUsage(
-            f"--group, --kind and --owner choose assets, and --filter {kind} lists none.", "Add --filter assets."
+            f"--select, --group, --kind and --owner choose assets, and --filter {kind} lists none.",
+            "Add --filter assets.",
         )
     return asked
 
@@ -270,6 +272,7 @@ def _deliver(result: Mapping[str, Any], form: str | None, target: Path | None, a
 
 @click.command(name="discover")
 @click.option("--filter", "kind", type=click.Choice(KINDS), default="all", show_default=True, help="What to list.")
+@click.option("--select", metavar="SELECTION", help="Only assets of this selection, such as 'group:mart and +orders'.")
 @click.option("--pattern", metavar="PATTERN", help="Only names that match, such as 'src/*' (* ? [abc], quoted).")
 @click.option("--tags", metavar="K=V,...", help="Only jobs and assets with all of these tags; K alone for any value.")
 @click.option("--group", metavar="NAME", multiple=True, help="Only assets of this group (or of these: a,b).")
@@ -302,6 +305,7 @@ def command(
     \b
     Examples:
       daglab discover --filter assets --pattern 'src/*' --kind python
+      daglab discover --select 'tag:tier=gold and not group:raw' --json
       daglab discover --json | jq -r '.assets[].key'
       daglab discover --filter jobs --output jobs.csv
     """
@@ -315,6 +319,8 @@ def command(
         event.traffic = api.traffic
         workspace = entities.workspace(api, with_metadata=with_metadata)
         filters.check_place(workspace, asked)
+        if asked.chosen:
+            selection.check_fields(asked.chosen, workspace)
         needs_assets = kind in ("all", "assets", "groups")
         assets = entities.assets(api, workspace.asset_fields, with_metadata=with_metadata) if needs_assets else []
         result = document(workspace, assets, kind=kind, asked=asked, limit=limit, with_metadata=with_metadata)

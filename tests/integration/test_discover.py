@@ -234,6 +234,37 @@ def test_half_of_a_large_answer(discover: Discover, proxy: Any) -> None:
     assert proxy.seen == ["Workspace", *["Assets"] * 4]
 
 
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("+orders", {"raw_orders", "orders"}),
+        ("*orders*", {"raw_orders", "orders", "customer_orders", "reorders"}),  # reorders: in the other location
+        ("group:raw", {"src/customers", "raw_orders"}),
+        ('key:"*rices"', {"prices"}),  # external
+        ("tag:tier=gold and not kind:duckdb", {"customer_orders"}),
+        ('owner:"team:sales"', {"prices", "orders"}),
+        ("code_location:second", {"inventory", "reorders"}),
+        ("partitions:time or partitions:multipartitions", {"daily", "daily_regional"}),
+        ("job:mart_job and sinks(*)", {"customer_orders"}),
+        ("roots(job:mart_job), suspicious", {"src/customers", "raw_orders", "suspicious"}),
+    ],
+)
+def test_a_selection(document: Callable[..., Any], text: str, keys: set[str]) -> None:
+    found = document("--select", text)
+    assert ({each["key"] for each in found["assets"]}, found["jobs"]) == (keys, [])
+    assert {key for each in found["groups"] for key in each["assets"]} == keys
+
+
+def test_a_selection_that_is_refused(discover: Discover) -> None:
+    done = discover("--select", "group:mart and status:healthy")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "only Dagster+ knows that" in done.stderr
+    done = discover("--select", "group:", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["error"]["code"]) == (2, "usage")
+    assert discover("--select", "ordrs").exit_code == 7
+    assert discover("--select", "orders", "--filter", "jobs").exit_code == 2
+
+
 def test_what_is_asked_for_alone(document: Callable[..., Any], discover: Discover) -> None:
     asked = ("--filter", "assets", "--location", "main", "--repo", "__repository__", "--kind", "python,csv")
     result = document(*asked, "--limit", "1", "--metadata")

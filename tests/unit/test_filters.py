@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from daglab import entities, errors, filters, metadata, output, parse
+from daglab import entities, errors, filters, metadata, output, parse, selection
 from daglab.commands import discover
 
 BLANK = entities.Asset(
@@ -73,6 +73,8 @@ WORKSPACE = entities.Workspace(
         ({"repository": "old"}, "loose"),
         ({"groups": ("raw",), "kinds": ("sql",), "pattern": "*b"}, "src/b"),
         ({"groups": ("raw",), "kinds": ("dbt",)}, ""),
+        ({"chosen": selection.read("group:raw or key:mart")}, "src/a src/b mart"),
+        ({"chosen": selection.read("group:raw or key:mart"), "kinds": ("sql",)}, "src/b mart"),
     ],
 )
 def test_the_assets_that_are_asked_for(asked: dict[str, Any], names: str) -> None:
