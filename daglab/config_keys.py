@@ -40,6 +40,10 @@ def _not_negative(value: int) -> str | None:
     return None if value >= 0 else "it must not be less than 0"
 
 
+def _positive(value: int) -> str | None:
+    return None if value > 0 else "it must be more than 0"
+
+
 def _version(value: int) -> str | None:
     return None if value == 1 else "this daglab reads version 1"
 
@@ -180,6 +184,7 @@ class Defaults:
 class Performance:
     """How runs are waited for."""
 
+    max_concurrent_runs: int = _key(10, "Runs of one command that are under way at a time, at most.", _positive)
     polling_interval: float = _key(1.0, "Seconds between two looks at a run.", _seconds)
     max_wait_time: float = _key(300.0, "Seconds that `run` waits at most.", _seconds)
 

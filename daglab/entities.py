@@ -44,7 +44,7 @@ query Workspace {
 
 _ASSET_FIELDS = """
     assetKey { path } groupName description computeKind %s
-    isExecutable isPartitioned jobNames
+    isExecutable isPartitioned jobNames opNames
     partitionDefinition { name type description dimensionTypes { name } }
     dependencyKeys { path }
     repository { name location { name } }
@@ -82,7 +82,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Asset:
-    """An asset as it is listed; `partitions` is Dagster's kind of partitions (TIME_WINDOW), None for none."""
+    """An asset as it is listed; `partitions` is Dagster's kind of partitions (TIME_WINDOW), None for none.
+
+    `partitioning` tells one way to partition from another of the same kind. `ops` are the names of what makes it, as
+    they stand in run config; of a graph the graph's own.
+    """
 
     key: tuple[str, ...]
     group: str | None
@@ -99,6 +103,8 @@ class Asset:
     location: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
     materializable: bool = True
+    partitioning: str | None = None
+    ops: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -208,6 +214,14 @@ def require_assets(
         if not any(asset.key == key for asset in found):
             raise _unknown(api, "asset", "/".join(key), [asset.name for asset in assets(api)])
     return found
+
+
+def require_one_of_each(found: Sequence[Asset]) -> list[Asset]:
+    """The assets, if each key is there once. Raises `InvalidInput` with the choices for one in several places."""
+    by_name: dict[str, list[Asset]] = {}
+    for asset in found:
+        by_name.setdefault(asset.name, []).append(asset)
+    return [_only("asset", name, same, None, None) for name, same in by_name.items()]
 
 
 def find_job(api: dagster_api.DagsterApi, name: str, *, repository: str | None, location: str | None) -> Job:
@@ -325,4 +339,11 @@ def _asset(node: Mapping[str, Any]) -> Asset:
         location=dagster_api.text(node["repository"]["location"]["name"]),
         metadata=metadata.values(node.get("metadataEntries") or ()),
         materializable=bool(node.get("isMaterializable", node.get("isExecutable"))),
+        partitioning=_partitioning(definition) if definition else None,
+        ops=tuple(dict.fromkeys(op.partition(".")[0] for op in _texts(node.get("opNames")))),
     )
+
+
+def _partitioning(definition: Mapping[str, Any]) -> str:
+    """Dagster gives a definition no id; its description holds the keys, or how they are reckoned."""
+    return "\n".join(str(definition.get(name)) for name in ("type", "name", "description"))

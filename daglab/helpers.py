@@ -15,7 +15,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from daglab import config, dagster_api, entities, events, export_record, launches, observations, parse, partitions, runs
+from daglab import (
+    config,
+    dagster_api,
+    entities,
+    events,
+    export_record,
+    launches,
+    observations,
+    parse,
+    partitions,
+    run_logs,
+    runs,
+    targets,
+)
 from daglab.errors import DaglabError
 
 __all__ = [
@@ -64,7 +77,7 @@ class Look:
 
     run: runs.Run
     url: str
-    failures: tuple[runs.Failure, ...]
+    failures: tuple[run_logs.Failure, ...]
 
     @property
     def has_ended(self) -> bool:
@@ -116,7 +129,7 @@ def run_assets(
     when it is unknown whether the run was launched; it is never launched twice.
     """
     with _recorded(client, ",".join(asset.name for asset in assets)) as (event, api):
-        target = launches.assets_target(assets)
+        target = targets.assets_target(assets)
         tags = partitions.asset_tags(api, assets, partition)
         return _launch(api, event, target, tags, _body(run_config) or {})
 
@@ -134,14 +147,14 @@ def run_job(
     """
     with _recorded(client, f"job:{job.name}") as (event, api):
         tags, body = partitions.job_launch(api, job, partition, _body(run_config))
-        return _launch(api, event, launches.job_target(job), tags, body)
+        return _launch(api, event, targets.job_target(job), tags, body)
 
 
 def run_status(client: Client, run_id: str) -> Look:
     """The run as it stands. Raises `DaglabError` when it is not there, or nothing answers."""
     run = runs.status(client.api, [run_id])[run_id]
     failed = run.has_ended and run.status != "SUCCESS"
-    failures = runs.failures(client.api, run_id) if failed else []
+    failures = run_logs.failures(client.api, run_id) if failed else []
     return Look(run, runs.url(client.api, run_id), tuple(failures))
 
 
@@ -195,7 +208,7 @@ def _recorded(client: Client, target: str) -> Iterator[tuple[events.Event, dagst
 def _launch(
     api: dagster_api.DagsterApi,
     event: events.Event,
-    target: launches.Target,
+    target: targets.Target,
     tags: Mapping[str, str],
     body: Mapping[str, Any],
 ) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from daglab import dagster_api, entities, errors, web
+from daglab import dagster_api, errors, targets, web
 
 log = logging.getLogger(__name__)
 
@@ -123,53 +123,14 @@ class Launched:
     status: str | None
 
 
-@dataclass(frozen=True)
-class Target:
-    """What a run executes: a job, or some assets through the job that Dagster keeps for them."""
-
-    job: str
-    repository: str
-    location: str
-    assets: tuple[tuple[str, ...], ...] = ()
+def check_config(api: dagster_api.DagsterApi, target: targets.Target, config: Mapping[str, Any]) -> None:
+    """Raise `InvalidInput` with all that is wrong with the run config, as a list in `errors` of its result, too."""
+    if problems := config_problems(api, target, config):
+        raise invalid(problems)
 
 
-def job_target(job: entities.Job) -> Target:
-    """What launches a job."""
-    return Target(job.name, job.repository, job.location)
-
-
-def assets_target(assets: Sequence[entities.Asset]) -> Target:
-    """What launches some assets in one run.
-
-    Raises `InvalidInput` for an asset that Dagster can't execute, and for assets that no one run can hold.
-    """
-    external = [asset.name for asset in assets if not asset.executable]
-    if external:
-        raise errors.InvalidInput(
-            f"{', '.join(external)} can't be materialized: it is external to Dagster.", "Select its downstream assets."
-        )
-    places = {(asset.location, asset.repository) for asset in assets}
-    common = set.intersection(*(set(asset.jobs) for asset in assets))
-    implicit = sorted(job for job in common if job.startswith("__ASSET_JOB"))
-    if len(places) > 1 or not implicit:
-        where = ", ".join(f"{asset.name} in {asset.location}" for asset in assets)
-        raise errors.InvalidInput(
-            f"These assets can't share one run: {where}.", "Launch them one after another, or choose with --location."
-        )
-    first = assets[0]
-    return Target(implicit[0], first.repository, first.location, tuple(asset.key for asset in assets))
-
-
-def check_config(
-    api: dagster_api.DagsterApi,
-    target: Target,
-    config: Mapping[str, Any],
-    partition: errors.InvalidInput | None = None,
-) -> None:
-    """Ask Dagster whether the run config is valid; `partition` is what is wrong with the partition, if anything.
-
-    Raises `InvalidInput` that lists everything, with the list as `errors` in its result.
-    """
+def config_problems(api: dagster_api.DagsterApi, target: targets.Target, config: Mapping[str, Any]) -> list[Problem]:
+    """What Dagster says is wrong with the run config. Raises `InvalidInput` for what can't be sent at all."""
     try:
         json.dumps(config, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -177,9 +138,7 @@ def check_config(
             f"The run config holds a value that JSON can't: {error}.", "Give it as text."
         ) from None
     variables = {"pipeline": _selector(target, "pipelineName"), "config": config}
-    problems = parse_config_problems(dagster_api.query(api, VALIDATE_QUERY, variables))
-    if problems or partition:
-        raise invalid(problems, partition)
+    return parse_config_problems(dagster_api.query(api, VALIDATE_QUERY, variables))
 
 
 @dagster_api.reading("isPipelineConfigValid")
@@ -225,7 +184,7 @@ def read_tags(given: Sequence[str]) -> dict[str, str]:
 
 def launch(
     api: dagster_api.DagsterApi,
-    target: Target,
+    target: targets.Target,
     config: Mapping[str, Any],
     tags: Mapping[str, str],
     *,
@@ -309,7 +268,7 @@ def _launched(run: Mapping[str, Any]) -> Launched:
     return Launched(run_id, dagster_api.text_or_none(run.get("status")))
 
 
-def _selector(target: Target, job_field: str) -> dict[str, Any]:
+def _selector(target: targets.Target, job_field: str) -> dict[str, Any]:
     """Dagster's selector; checking config calls the job pipelineName, launching calls it jobName."""
     selector: dict[str, Any] = {
         job_field: target.job,

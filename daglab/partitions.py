@@ -53,18 +53,29 @@ MANY = 5000  # beyond that many keys the nearest ones are not looked for: it wou
 
 
 def asset_tags(api: dagster_api.DagsterApi, assets: Sequence[entities.Asset], partition: str | None) -> dict[str, str]:
-    """The tags that launch `assets` for `partition`.
+    """The tags that launch `assets` in one run for `partition`; raises as `check` does."""
+    check(api, assets, partition)
+    return tags_of(assets, partition)
+
+
+def check(api: dagster_api.DagsterApi, assets: Sequence[entities.Asset], partition: str | None) -> None:
+    """See whether `assets` can be launched for `partition`.
 
     Raises `InvalidInput` for a partition that one of the partitioned assets does not have, for one given
     where none of them is partitioned, and for none given where one is.
     """
     partitioned = [asset for asset in assets if asset.partitions]
     if not _wanted(partition, [asset.name for asset in partitioned], ", ".join(asset.name for asset in assets)):
-        return {}
+        return
     available = _asset_keys(api, partitioned)
     for asset in partitioned:
         _check(partition, asset.name, available.get(_place(asset), []))
-    return tags(partition or "", partitioned[0].dimensions)
+
+
+def tags_of(assets: Sequence[entities.Asset], partition: str | None) -> dict[str, str]:
+    """The tags of a run that makes `assets` for `partition`; none where none of them is partitioned."""
+    dimensions = next((asset.dimensions for asset in assets if asset.partitions), None)
+    return {} if partition is None or dimensions is None else tags(partition, dimensions)
 
 
 def job_launch(

@@ -1,4 +1,4 @@
-"""Runs: how they stand, following one to its end, ending one, and why it failed."""
+"""Runs: how they stand, and following them to their end."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from daglab import dagster_api, errors, web
+from daglab import dagster_api, errors
 
 log = logging.getLogger(__name__)
 
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")  # whatever else a version may call a status is taken as running
+DELETED = "DELETED"  # daglab's own word for a run that is not there (any more)
+OVER = (*ENDED, DELETED)
+PATIENCE = 60.0  # seconds for a webserver to start again while runs are followed; 5,000 assets take 36
+FEW = 10  # of more runs the steps are not asked about each time
 
 STATUS_QUERY = """
-query Status($ids: [String]!) {
+query Status($ids: [String]!, $steps: Boolean!) {
   runsOrError(filter: { runIds: $ids }) {
     __typename
     ... on Runs {
       results {
         runId status startTime endTime canTerminate
-        stepStats { stepKey status startTime endTime }
+        stepStats @include(if: $steps) { stepKey status startTime endTime }
       }
     }
     ... on InvalidPipelineRunsFilterError { message }
@@ -32,45 +36,9 @@ query Status($ids: [String]!) {
 }
 """
 
-FAILURES_QUERY = """
-query Failures($id: ID!, $cursor: String) {
-  logsForRun(runId: $id, afterCursor: $cursor, limit: 1000) {
-    __typename
-    ... on EventConnection {
-      cursor hasMore
-      events {
-        __typename
-        ... on ExecutionStepFailureEvent { stepKey message error { message causes { message } } }
-        ... on RunFailureEvent { message error { message causes { message } } }
-      }
-    }
-    ... on RunNotFoundError { message }
-    ... on PythonError { message }
-  }
-}
-"""
-
-TERMINATE_MUTATION = """
-mutation Terminate($id: String!, $policy: TerminateRunPolicy) {
-  terminateRun(runId: $id, terminatePolicy: $policy) {
-    __typename
-    ... on TerminateRunSuccess { run { runId } }
-    ... on TerminateRunFailure { message }
-    ... on Error { message }
-  }
-}
-"""
-
 DAEMONS_QUERY = """
 query Daemons { instance { runQueuingSupported daemonHealth { allDaemonStatuses { daemonType healthy } } } }
 """
-
-# How a run is ended, and for how long each is tried: a run that is STARTING can't be asked to end, and one that is
-# asked may have to clean up. Marking is the last resort: what was starting may do its work all the same, and report
-# a start or a success later (Dagster 1.13). So it has to stay CANCELED for a while, and it is told as what it is.
-ENDINGS = (("SAFE_TERMINATE", 60.0), ("MARK_AS_CANCELED_IMMEDIATELY", 20.0))
-SETTLING = 5.0
-MOST_REFUSALS = 3
 
 
 @dataclass(frozen=True)
@@ -100,23 +68,19 @@ class Run:
         return self.status in ENDED
 
     @property
+    def is_over(self) -> bool:
+        """Whether nothing more is to be seen of it."""
+        return self.status in OVER
+
+    @property
     def seconds(self) -> float | None:
         """How long it took, None before its end."""
         return None if self.started is None or self.ended is None else self.ended - self.started
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a step failed (`step` is None for the run itself): the exception raised, and those that caused it."""
-
-    step: str | None
-    error: str
-    causes: tuple[str, ...]
-
-
 def status(api: dagster_api.DagsterApi, ids: Sequence[str]) -> dict[str, Run]:
     """The runs with these ids as they stand. Raises `InvalidInput` for one that is not there (any more)."""
-    found = parse_status(dagster_api.query(api, STATUS_QUERY, {"ids": list(ids)}))
+    found = parse_status(dagster_api.query(api, STATUS_QUERY, {"ids": list(ids), "steps": True}))
     missing = [run_id for run_id in ids if run_id not in found]
     if missing:
         raise errors.InvalidInput(
@@ -132,51 +96,66 @@ def parse_status(data: Mapping[str, Any]) -> dict[str, Run]:
     return {result["runId"]: _run(result) for result in results}
 
 
-def follow(api: dagster_api.DagsterApi, run_id: str, *, timeout: float, interval: float) -> Iterator[Run]:
-    """The run each time that something about it has changed, up to its end, asked for every `interval` seconds.
+def follow(api: dagster_api.DagsterApi, ids: Sequence[str], *, timeout: float, interval: float) -> Iterator[list[Run]]:
+    """Those of the runs that have changed, each time they were asked about, until all have ended.
 
-    Raises `TimedOut` when it has not ended after `timeout` seconds; the run goes on. Raises `OutcomeUnknown` when
-    it is not there (any more).
+    They are asked about together, every `interval` seconds; `ids` may be added to in between. A deployment that does
+    not answer is waited for: it may be starting again.
+
+    Raises `TimedOut` when some have not ended after `timeout` seconds; they go on. Raises `OutcomeUnknown` at the end
+    when some are not there (any more).
     """
     deadline = time.monotonic() + timeout
-    impatient = _until(api, deadline)
-    last = None
-    while True:
+    impatient = until(api, deadline)
+    known: dict[str, Run] = {}
+    silent_since: float | None = None
+    while waiting := [run_id for run_id in ids if run_id not in known or not known[run_id].is_over]:
         try:
-            run = _look(impatient, run_id)
+            found = _looks(impatient, waiting)
         except errors.Unreachable as error:
-            if time.monotonic() < deadline:
-                raise
-            raise errors.TimedOut(
-                f"The run {run_id} could not be asked about for {timeout:g} s: {error.message}", error.hint
-            ) from error
-        if run != last:
-            yield run
-        if run.has_ended:
-            return
+            silent_since = time.monotonic() if silent_since is None else silent_since
+            _endure(error, waiting, since=silent_since, deadline=deadline, known=bool(known))
+        else:
+            silent_since = None
+            changed = [run for run in found if run != known.get(run.id)]
+            known.update((run.id, run) for run in changed)
+            yield changed
+        going = [run_id for run_id in ids if run_id not in known or not known[run_id].is_over]
         left = deadline - time.monotonic()
-        if left <= 0:
-            raise errors.TimedOut(
-                f"The run {run_id} is {run.status} after {timeout:g} s; it goes on.",
-                f"Look at {url(api, run_id)}, or give it more time with --timeout.",
-            )
-        last = run
-        time.sleep(min(interval, left))
+        if going and left <= 0:
+            raise _too_late(api, going, known, timeout)
+        if going:
+            time.sleep(min(interval, left))
+    if lost := [run.id for run in known.values() if run.status == DELETED]:
+        raise _gone(lost)
 
 
-def cancel(api: dagster_api.DagsterApi, run_id: str, *, interval: float = 1.0) -> tuple[Run, bool]:
-    """End a run; how it ended, and whether it is no more than marked as CANCELED, while its process may go on.
+def _endure(error: errors.Unreachable, ids: Sequence[str], *, since: float, deadline: float, known: bool) -> None:
+    """Put up with a deployment that does not answer, once it has; it may be starting again."""
+    now = time.monotonic()
+    if now >= deadline:
+        raise errors.TimedOut(
+            f"The run {', '.join(ids)} could not be asked about: {error.message}", error.hint
+        ) from error
+    if not known or now - since >= PATIENCE:
+        raise error
+    if now == since:
+        log.warning("Dagster does not answer, and is waited for: %s", error.message)
 
-    It may have ended by itself meanwhile. Raises `TimedOut` when it goes on after some 80 seconds.
-    """
-    for policy, seconds in ENDINGS:
-        run, refusal = _end(api, run_id, policy, seconds, interval)
-        if run.has_ended:
-            return run, run.status == "CANCELED" and policy != "SAFE_TERMINATE"
-    because = f": {refusal}" if refusal else ""
-    raise errors.TimedOut(
-        f"The run {run_id} is {run.status} and could not be cancelled{because}.", f"End it at {url(api, run_id)}."
-    )
+
+def _too_late(
+    api: dagster_api.DagsterApi, ids: Sequence[str], known: Mapping[str, Run], timeout: float
+) -> errors.TimedOut:
+    if len(ids) == 1:
+        [run_id] = ids
+        status = known[run_id].status if run_id in known else "not known"
+        message, page = f"The run {run_id} is {status} after {timeout:g} s; it goes on.", url(api, run_id)
+    else:
+        message, page = (
+            f"{len(ids)} runs have not ended after {timeout:g} s and go on: {', '.join(ids)}.",
+            f"{api.url}/runs",
+        )
+    return errors.TimedOut(message, f"Look at {page}, or give it more time with --timeout.")
 
 
 def waits_in_vain(api: dagster_api.DagsterApi) -> bool:
@@ -196,26 +175,23 @@ def parse_daemons(data: Mapping[str, Any]) -> bool:
     return instance["runQueuingSupported"] is True and health.get("QUEUED_RUN_COORDINATOR") is False
 
 
-def failures(api: dagster_api.DagsterApi, run_id: str) -> list[Failure]:
-    """Why a run failed: each failed step with its exception, else what the run itself says."""
-    found: list[Failure] = []
-    cursor = None
-    while True:
-        data = dagster_api.query(api, FAILURES_QUERY, {"id": run_id, "cursor": cursor})
-        page, following = parse_failures(data)
-        found += page
-        if following in (None, cursor):
-            return [failure for failure in found if failure.step] or found
-        cursor = following
-
-
-@dagster_api.reading("logsForRun")
-def parse_failures(data: Mapping[str, Any]) -> tuple[list[Failure], str | None]:
-    """The failures in the answer to `FAILURES_QUERY`, and the cursor of the next page, None for the last one."""
-    page = dagster_api.expect(data, "logsForRun", "EventConnection")
-    kinds = ("ExecutionStepFailureEvent", "RunFailureEvent")
-    found = [_failure(event) for event in page["events"] if event["__typename"] in kinds]
-    return found, page["cursor"] if page["hasMore"] else None
+def document(run: Run) -> dict[str, Any]:
+    """What is known of a run, in JSON: times as ISO 8601 with zone, seconds for durations."""
+    return {
+        "status": run.status,
+        "started_at": timestamp(run.started),
+        "ended_at": timestamp(run.ended),
+        "duration_s": run.seconds,
+        "steps": [
+            {
+                "key": step.key,
+                "status": step.status,
+                "started_at": timestamp(step.started),
+                "ended_at": timestamp(step.ended),
+            }
+            for step in run.steps
+        ],
+    }
 
 
 def url(api: dagster_api.DagsterApi, run_id: str) -> str:
@@ -228,51 +204,33 @@ def timestamp(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc).isoformat()
 
 
-def _until(api: dagster_api.DagsterApi, deadline: float) -> dagster_api.DagsterApi:
+def until(api: dagster_api.DagsterApi, deadline: float) -> dagster_api.DagsterApi:
     """The deployment, with nothing waited for beyond `deadline`."""
     return dataclasses.replace(api, session=dataclasses.replace(api.session, deadline=deadline))
 
 
-def _look(api: dagster_api.DagsterApi, run_id: str) -> Run:
-    run = parse_status(dagster_api.query(api, STATUS_QUERY, {"ids": [run_id]})).get(run_id)
-    if run is None:
-        raise errors.OutcomeUnknown(
-            f"Dagster does not know the run {run_id} any more.",
-            "Somebody has deleted it: ask, and launch it again.",
-        )
+def look(api: dagster_api.DagsterApi, run_id: str) -> Run:
+    """One run as it stands. Raises `OutcomeUnknown` when it is not there (any more)."""
+    [run] = _looks(api, [run_id])
+    if run.status == DELETED:
+        raise _gone([run_id])
     return run
 
 
-def _end(
-    api: dagster_api.DagsterApi, run_id: str, policy: str, seconds: float, interval: float
-) -> tuple[Run, str | None]:
-    """How the run stands when it has ended, the time is up or it is refused too often; and the last refusal."""
-    deadline = time.monotonic() + seconds
-    api, forced = _until(api, deadline), policy != "SAFE_TERMINATE"
-    refusals: list[str] = []
-    accepted: float | None = None
-    while True:
-        run, now = _look(api, run_id), time.monotonic()
-        settled = accepted is None or not forced or now - accepted >= SETTLING
-        if (run.has_ended and settled) or now >= deadline or len(refusals) >= MOST_REFUSALS:
-            return run, refusals[-1] if refusals else None
-        if not run.has_ended and (forced or (run.can_terminate and accepted is None)):
-            refusal = _terminate(api, run_id, policy)
-            accepted = accepted if refusal else now
-            refusals += [refusal] if refusal else []
-        time.sleep(min(interval, deadline - now))
+def _looks(api: dagster_api.DagsterApi, ids: Sequence[str]) -> list[Run]:
+    """The runs as they stand, DELETED for one that is not there; of many, the steps of those alone that have ended."""
+    few = len(ids) <= FEW
+    found = parse_status(dagster_api.query(api, STATUS_QUERY, {"ids": list(ids), "steps": few}))
+    if not few and (ended := [run.id for run in found.values() if run.has_ended]):
+        found.update(parse_status(dagster_api.query(api, STATUS_QUERY, {"ids": ended, "steps": True})))
+    return [found.get(run_id, Run(run_id, DELETED)) for run_id in ids]
 
 
-def _terminate(api: dagster_api.DagsterApi, run_id: str, policy: str) -> str | None:
-    """Ask Dagster to end the run; why it does not, None when it does or its answer is lost."""
-    try:
-        data = dagster_api.mutate(api, "terminateRun", TERMINATE_MUTATION, {"id": run_id, "policy": policy})
-        dagster_api.expect(data, "terminateRun", "TerminateRunSuccess")
-    except web.AnswerLost as lost:
-        log.info("%s", lost.message)
-    except (dagster_api.Refused, dagster_api.ServerFailed) as refused:
-        return refused.message
-    return None
+def _gone(ids: Sequence[str]) -> errors.OutcomeUnknown:
+    return errors.OutcomeUnknown(
+        f"Dagster does not know the run {', '.join(ids)} any more.",
+        "Somebody has deleted it: ask, and launch it again.",
+    )
 
 
 def _run(result: Mapping[str, Any]) -> Run:
@@ -288,11 +246,3 @@ def _run(result: Mapping[str, Any]) -> Run:
     )
     times = seconds(result["startTime"]), seconds(result["endTime"])
     return Run(text(result["runId"]), text(result["status"]), *times, steps, result.get("canTerminate") is True)
-
-
-def _failure(event: Mapping[str, Any]) -> Failure:
-    """Dagster wraps the user's exception in its own; some failures of its own have no cause."""
-    error = event.get("error") or {"message": event.get("message")}
-    messages = [dagster_api.shorten(str(cause["message"]).strip()) for cause in error.get("causes") or []]
-    own = dagster_api.shorten(str(error.get("message") or "no reason given").strip())
-    return Failure(event.get("stepKey"), messages[0] if messages else own, tuple(messages[1:]))

@@ -221,7 +221,8 @@ class _Parser:
                 return _applied(function, self.enclosed())
         name = self.token
         if self.kind != "word" or name not in (*FIELDS, *DAGSTER_PLUS, *UNKNOWN_TO_ASSETS):
-            self.refuse("a field with a value is missing, as group:mart")
+            bare = self.kind == "word" and name not in RESERVED and "*" not in name
+            self.refuse(f"a field with a value is missing, as {f'key:{name}' if bare else 'group:mart'}")
         self.next()
         self.needs(":", f"a : belongs after {name}")
         self.fields.add(name)

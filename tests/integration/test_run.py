@@ -176,6 +176,38 @@ def test_a_partition_of_a_job(job: str, key: str, config: str, document: Run, ta
     assert config in graphql(CONFIG, id=entry["run_id"])["runOrError"]["runConfigYaml"]
 
 
+# --- a selection, and what takes several runs
+
+
+def test_a_selection_through_two_locations(document: Run, materialized: Run, graphql: Run) -> None:
+    """`reorders` needs `orders` of the other location: its run begins when that one has ended."""
+    result = document("--select", "orders, key:inventory+")
+    first, second = result["runs"]
+    assert (first["location"], first["assets"]) == ("main", ["orders"])
+    assert (second["location"], sorted(second["assets"])) == ("second", ["inventory", "reorders"])
+    assert first["ended_at"] < second["started_at"]
+    assert {entry["status"] for entry in result["runs"]} == {"SUCCESS"}
+    for entry in result["runs"]:
+        assert materialized(entry["run_id"]) == {(key, None) for key in entry["assets"]}
+
+
+def test_each_way_to_partition_has_to_have_the_partition(document: Run) -> None:
+    result = document("--select", "key:daily or key:regional", "--partition", "2026-11-01", exit_code=7)
+    assert "regional has no partition" in result["error"]["message"]
+
+
+def test_what_is_not_partitioned_goes_along(document: Run) -> None:
+    result = document("--select", "key:failing or key:daily", "--partition", "2026-11-01", exit_code=4)
+    assert [sorted(entry["assets"]) for entry in result["runs"]] == [["daily", "failing"]]
+
+
+def test_config_for_an_asset_that_is_not_selected(document: Run) -> None:
+    config = "ops: {slow: {config: {seconds: 1}}}"
+    result = document("--asset-selection", "orders", "--config-yaml", config, exit_code=7)
+    assert result["error"]["code"] == "invalid_input"
+    assert result["errors"][0]["path"] == ["ops", "slow"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
@@ -250,12 +282,6 @@ def test_a_failed_run_stays_failed_when_its_reasons_can_not_be_read(document: Ru
         (["--job", "op_jbo"], None, "There is no job op_jbo", "Did you mean op_job"),
         (["--asset-selection", "prices"], None, "prices can't be materialized", "downstream"),
         (["--asset-selection", "outer space/größe <b>&"], None, "can't be materialized", "downstream"),
-        (
-            ["--asset-selection", "orders,inventory"],
-            None,
-            "orders in main, inventory in second",
-            "one after another",
-        ),
         (["--job", "shared_job"], None, "__repository__ in main, __repository__ in second", "--location"),
         (["--job", "op_job", "--location", "second"], None, "is not in the place asked for, but in", "--location"),
     ],
@@ -374,7 +400,7 @@ def test_stopping_in_the_middle_of_the_launch(proxy: Any, graphql: Run) -> None:
         stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     result = json.loads(stdout)
-    assert (result["launch"], result["runs"]) == ("unknown", [])
+    assert (result["launch"], result["runs"][0]["run_id"]) == ("unknown", None)
     assert result["launch_id"] in result["error"]["hint"]
     assert len(made(graphql, result["launch_id"])) <= 1
 

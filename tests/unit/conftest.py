@@ -122,6 +122,7 @@ def _handler(standing: StandIn) -> type[BaseHTTPRequestHandler]:
             standing.requests.append(Request(self.command, self.path, headers, body))
             name = body["query"].split("(")[0].split("{")[0].split()[1] if body and "query" in body else ""
             found = standing.answers.get(name)
+            found = found(body) if callable(found) else found
             document = {"data": found} if found else {"errors": [{"message": f"no answer to {name!r} is known"}]}
             text = json.dumps(document).encode()
             self.send_response(standing.status)

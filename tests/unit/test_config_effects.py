@@ -12,7 +12,22 @@ from typing import Any
 import pytest
 import requests
 
-from daglab import attach, config, config_keys, dagster_api, entities, errors, export_record, exports, runs, web
+from daglab import (
+    attach,
+    config,
+    config_keys,
+    dagster_api,
+    entities,
+    errors,
+    events,
+    export_record,
+    exports,
+    helpers,
+    plans,
+    runs,
+    targets,
+    web,
+)
 from daglab.commands import config as config_command
 from daglab.commands import export as export_command
 from daglab.commands import run as run_command
@@ -62,23 +77,35 @@ def waited(settings: Loaded, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What `run` asks for when it follows a run."""
     asked: dict[str, Any] = {}
 
-    def follow(*_: Any, **limits: Any) -> list[runs.Run]:
+    def follow(*_: Any, **limits: Any) -> list[list[runs.Run]]:
         asked.update(limits)
         return []
 
     monkeypatch.setattr(runs, "follow", follow)
+    plan = plans.Plan(targets.Target("j", "r", "l"), {}, {})
     result = {"runs": [{"run_id": "r", "status": "SUCCESS"}]}
-    api = dagster_api.connect(settings)
-    run_command.wait(api, settings, result, settings.performance.max_wait_time, cancels=False)
+    with events.recording(settings.root, "run") as event:
+        limit = settings.performance.max_wait_time
+        run_command.carry_out(
+            dagster_api.connect(settings), settings, event, [plan], result, timeout=limit, cancels=False
+        )
     return asked
 
 
+def under_way(settings: Loaded) -> int:
+    """How many of 20 runs are launched at first."""
+    plan = plans.Plan(targets.Target("j", "r", "l"), {}, {})
+    entries: list[dict[str, Any]] = [{"run_id": None, "status": "NOT_LAUNCHED"} for _ in range(20)]
+    for number in run_command._ready([plan] * 20, entries, settings.performance.max_concurrent_runs):
+        entries[number].update(run_id="r", status="STARTED")
+    return sum(entry["run_id"] is not None for entry in entries)
+
+
 def found(settings: Loaded, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """With which place `run` looks for a job."""
+    """With which place a job is looked for."""
     asked: dict[str, Any] = {}
     monkeypatch.setattr(entities, "find_job", lambda *_, **place: asked.update(place))
-    wanted = run_command.Wanted(job="j", assets=[], pattern=None, partition=None, tags={}, body=None)
-    run_command._find(dagster_api.connect(settings), settings, wanted)
+    helpers.find_job(helpers.Client(dagster_api.connect(settings), settings, "1"), "j")
     return asked
 
 
@@ -130,6 +157,7 @@ EFFECTS: dict[str, tuple[dict[str, Any], Any, Look, Any, Any]] = {
     "dagster.graphql.max_retries": ({}, 9, lambda s, _: web.session(s).retries, 3, 9),
     "defaults.attach_metadata_key": ({}, "look", lambda s, _: labels(s)[0], "exploration", "look"),
     "performance.polling_interval": ({}, 7.5, lambda s, m: waited(s, m)["interval"], 1.0, 7.5),
+    "performance.max_concurrent_runs": ({}, 3, lambda s, _: under_way(s), 10, 3),
     "performance.max_wait_time": ({}, 7.5, lambda s, m: waited(s, m)["timeout"], 300.0, 7.5),
     "export.base_url": (
         {},

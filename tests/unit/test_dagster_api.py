@@ -15,7 +15,19 @@ import requests
 import responses
 
 import daglab
-from daglab import config, dagster_api, entities, errors, launches, partitions, runs, web
+from daglab import (
+    cancellation,
+    config,
+    dagster_api,
+    entities,
+    errors,
+    launches,
+    partitions,
+    run_logs,
+    runs,
+    targets,
+    web,
+)
 
 URL = "http://dagster.test:3000"
 GRAPHQL = f"{URL}/graphql"
@@ -315,9 +327,9 @@ def test_all_queries_are_found() -> None:
         "daglab.partitions.JOB_QUERY",
         "daglab.partitions.LAUNCH_QUERY",
         "daglab.runs.DAEMONS_QUERY",
-        "daglab.runs.FAILURES_QUERY",
+        "daglab.run_logs.FAILURES_QUERY",
         "daglab.runs.STATUS_QUERY",
-        "daglab.runs.TERMINATE_MUTATION",
+        "daglab.cancellation.TERMINATE_MUTATION",
     } <= set(TEXTS)
     assert any(name.startswith("daglab.attach.") for name in TEXTS)
 
@@ -374,14 +386,14 @@ def _recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]
         lambda: partitions.keys(api, job),
         lambda: partitions.keys(api, one),
         lambda: dagster_api.query(api, partitions.LAUNCH_QUERY, {**one_partition, "config": True}),
-        *(lambda body=body: launches.check_config(api, launches.Target("j", "r", "l"), body) for body in bodies),
-        *(lambda body=body: launches.launch(api, launches.Target("j", "r", "l", (key,)), body, {}) for body in bodies),
+        *(lambda body=body: launches.check_config(api, targets.Target("j", "r", "l"), body) for body in bodies),
+        *(lambda body=body: launches.launch(api, targets.Target("j", "r", "l", (key,)), body, {}) for body in bodies),
         lambda: launches._by_tag(api, "id"),
         lambda: runs.status(api, ["a", "b"]),
         lambda: runs.waits_in_vain(api),
-        lambda: runs._terminate(api, "a", "SAFE_TERMINATE"),
-        lambda: runs.failures(api, "a"),
-        lambda: dagster_api.query(api, runs.FAILURES_QUERY, {"id": "a", "cursor": "c"}),
+        lambda: cancellation._terminate(api, "a", "SAFE_TERMINATE"),
+        lambda: run_logs.failures(api, "a"),
+        lambda: dagster_api.query(api, run_logs.FAILURES_QUERY, {"id": "a", "cursor": "c"}),
     ]
     for call in calls:
         with pytest.raises(Enough):

@@ -12,7 +12,7 @@ import pytest
 import requests
 import responses
 
-from daglab import config, dagster_api, entities, errors, helpers, launches, runs, web
+from daglab import config, dagster_api, entities, errors, helpers, launches, run_logs, runs, web
 
 URL = "http://127.0.0.1:3999"
 EVIL = "<script>alert(1)</script>\"'&{{ x }}</td></table>"
@@ -60,7 +60,7 @@ def shown(thing: Any) -> Reader:
     return reader
 
 
-def look(status: str = "SUCCESS", *failures: runs.Failure, steps: tuple[runs.Step, ...] = ()) -> helpers.Look:
+def look(status: str = "SUCCESS", *failures: run_logs.Failure, steps: tuple[runs.Step, ...] = ()) -> helpers.Look:
     return helpers.Look(runs.Run("r1", status, 10.0, 12.5, steps), f"{URL}/runs/r1", failures)
 
 
@@ -104,7 +104,7 @@ def test_a_jobs_texts_are_text(field: str) -> None:
 
 def test_a_runs_texts_are_text() -> None:
     step = runs.Step(EVIL, EVIL, 1.0, 2.0)
-    failure = runs.Failure(EVIL, EVIL, (EVIL,))
+    failure = run_logs.Failure(EVIL, EVIL, (EVIL,))
     evil = helpers.Look(runs.Run(EVIL, EVIL, 1.0, 2.0, (step,)), f'{URL}/"><script>', (failure,))
     reader = shown(evil)
     assert reader.text.count(EVIL) == 7
@@ -127,14 +127,14 @@ def test_an_asset() -> None:
 
 def test_a_failed_run_shows_the_root_error() -> None:
     step = runs.Step("load", "FAILURE", 1.0, 2.0)
-    reader = shown(look("FAILURE", runs.Failure("load", "ValueError: boom", ("KeyError: 'x'",)), steps=(step,)))
+    reader = shown(look("FAILURE", run_logs.Failure("load", "ValueError: boom", ("KeyError: 'x'",)), steps=(step,)))
     for text in ("FAILURE", "in 2.5 s", "load", "ValueError: boom", "caused by KeyError: 'x'"):
         assert text in reader.text
     assert ("href", f"{URL}/runs/r1") in reader.attributes
 
 
 def test_a_failure_of_the_run_itself() -> None:
-    assert "run: it never started" in shown(look("FAILURE", runs.Failure(None, "it never started", ()))).text
+    assert "run: it never started" in shown(look("FAILURE", run_logs.Failure(None, "it never started", ()))).text
 
 
 def test_a_run_that_has_not_begun() -> None:
@@ -193,7 +193,7 @@ def test_find_asset_that_is_not_there_names_the_nearest(client: helpers.Client) 
 
 @responses.activate
 def test_find_job_that_is_not_there(client: helpers.Client) -> None:
-    answer(WORKSPACE, WORKSPACE)
+    answer(WORKSPACE, WORKSPACE, {"assetNodes": []})
     with pytest.raises(helpers.DaglabError, match="no job report") as caught:
         helpers.find_job(client, "report")
     assert caught.value.hint

@@ -12,13 +12,13 @@ import pytest
 import requests
 import responses
 
-from daglab import dagster_api, entities, errors, launches, web
+from daglab import dagster_api, entities, errors, launches, targets, web
 
 URL = "http://dagster.test:3000"
 GRAPHQL = f"{URL}/graphql"
 TIMEOUT = 30.0
-TARGET = launches.Target("report", "__repository__", "main")
-ASSETS = launches.Target("__ASSET_JOB", "__repository__", "main", (("src", "a"), ("b",)))
+TARGET = targets.Target("report", "__repository__", "main")
+ASSETS = targets.Target("__ASSET_JOB", "__repository__", "main", (("src", "a"), ("b",)))
 SUCCESS = {"launchRun": {"__typename": "LaunchRunSuccess", "run": {"runId": "r1", "status": "STARTING"}}}
 NONE = {"runsOrError": {"__typename": "Runs", "results": []}}
 FOUND = {"runsOrError": {"__typename": "Runs", "results": [{"runId": "r1"}]}}
@@ -80,30 +80,30 @@ def asset(*key: str, location: str = "main", executable: bool = True, jobs: Any 
 
 def test_the_target_of_a_job() -> None:
     job = entities.Job("report", "__repository__", "main", None, {}, False, None)
-    assert launches.job_target(job) == TARGET
+    assert targets.job_target(job) == TARGET
 
 
 def test_the_target_of_assets() -> None:
-    assert launches.assets_target([asset("src", "a"), asset("b")]) == ASSETS
+    assert targets.assets_target([asset("src", "a"), asset("b")]) == ASSETS
 
 
 def test_the_target_of_assets_before_1_8() -> None:
     """There was a job for each kind of partitions, and one for what has none was in all of them."""
     first = asset("a", jobs=["__ASSET_JOB_0", "__ASSET_JOB_1", "mart"])
     second = asset("b", jobs=["__ASSET_JOB_1", "mart"])
-    assert launches.assets_target([first, second]).job == "__ASSET_JOB_1"
+    assert targets.assets_target([first, second]).job == "__ASSET_JOB_1"
 
 
 def test_an_external_asset() -> None:
     with pytest.raises(errors.InvalidInput, match="b can't be materialized") as caught:
-        launches.assets_target([asset("a"), asset("b", executable=False, jobs=())])
+        targets.assets_target([asset("a"), asset("b", executable=False, jobs=())])
     assert caught.value.hint
 
 
 @pytest.mark.parametrize("other", [asset("b", location="second"), asset("b", jobs=["__ASSET_JOB_1"])])
 def test_assets_that_can_not_share_a_run(other: entities.Asset) -> None:
     with pytest.raises(errors.InvalidInput, match=f"can't share one run: a in main, b in {other.location}") as caught:
-        launches.assets_target([asset("a"), other])
+        targets.assets_target([asset("a"), other])
     assert "one after another" in str(caught.value.hint)
 
 
@@ -194,7 +194,7 @@ def test_a_wrong_partition_is_told_with_the_config(valid: bool, api: dagster_api
     on("Validate", found if valid else not_valid(problem("not an int", "ops")))
     partition = errors.InvalidInput("a has no partition x.", "It has 2.")
     with pytest.raises(errors.InvalidInput) as caught:
-        launches.check_config(api, TARGET, {}, partition)
+        raise launches.invalid(launches.config_problems(api, TARGET, {}), partition)
     assert caught.value.result is not None
     [first, *more] = caught.value.result["errors"]
     assert first == {"path": [], "reason": "PARTITION", "message": "a has no partition x."}

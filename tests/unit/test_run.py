@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from daglab import errors, launches, runs
+from daglab import cancellation, errors, launches, output, runs
 from daglab.commands import run
 
 RUN = "5f0c1d2e-0000-4000-8000-000000000001"
@@ -57,8 +57,8 @@ def sent(dagster: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "One of --job, --asset-selection and --asset-pattern"),
-        (["--job", "report", "--asset-pattern", "*"], "One of --job, --asset-selection and --asset-pattern"),
+        ([], "One of --job, --asset-selection, --select and --asset-pattern"),
+        (["--job", "report", "--asset-pattern", "*"], "One of --job, --asset-selection, --select and --asset-pattern"),
         (["--asset-selection", "orders", "--asset-pattern", "*"], "One of"),
         (["--job", "report", "--run-config", "-", "--config-yaml", ""], "--run-config and --config-yaml"),
         (["--job", "report", "--no-wait", "--cancel-on-timeout"], "--no-wait and --cancel-on-timeout"),
@@ -138,7 +138,6 @@ def test_a_pattern_in_one_location(place: str, assets: list[str], ran: Ran, shop
         ("xyzzy*", "No asset at .* matches xyzzy", "daglab discover --filter assets --pattern 'xyzzy"),
         ("ORDERS/*", "No asset at .* matches ORDERS", ""),
         ("*/prices", r"external to Dagster and can't be materialized: orders/prices\.", "downstream"),
-        ("*s*", "can't share one run: orders/raw in shop, .*stock in store", "one after another"),
     ],
 )
 def test_a_pattern_that_can_not_be_launched(pattern: str, message: str, hint: str, ran: Ran, shop: Any) -> None:
@@ -146,6 +145,155 @@ def test_a_pattern_that_can_not_be_launched(pattern: str, message: str, hint: st
         ran("--asset-pattern", pattern)
     assert hint in str(caught.value.hint)
     assert "Launch" not in asked(shop)
+
+
+# --- several runs
+
+
+@pytest.fixture
+def several(shop: Any) -> Any:
+    """Each launch makes a run of its own, named by its place; `ends` says how one ends that does not succeed."""
+    made: list[str] = []
+    ends = shop.answers["ends"] = {}
+
+    def launched(body: Any) -> dict[str, Any]:
+        made.append(f"run{len(made) + 1}")
+        return {"launchRun": {"__typename": "LaunchRunSuccess", "run": {"runId": made[-1], "status": "STARTING"}}}
+
+    def stand(body: Any) -> dict[str, Any]:
+        results = [
+            {"runId": run_id, "status": ends.get(run_id, "SUCCESS"), "startTime": 1.0, "endTime": 2.0}
+            for run_id in body["variables"]["ids"]
+        ]
+        return {"runsOrError": {"__typename": "Runs", "results": results}}
+
+    shop.answers.update(Launch=launched, Status=stand)
+    return shop
+
+
+def needs(shop: Any, name: str, *above: str) -> None:
+    [node] = [each for each in shop.answers["Assets"]["assetNodes"] if "/".join(each["assetKey"]["path"]) == name]
+    node["dependencyKeys"] = [{"path": key.split("/")} for key in above]
+
+
+def launches_sent(shop: Any) -> list[list[str]]:
+    return [
+        ["/".join(key["path"]) for key in request.body["variables"]["params"]["selector"]["assetSelection"]]
+        for request in shop.requests
+        if "launchRun" in request.body["query"]
+    ]
+
+
+def test_two_locations_are_two_runs_that_are_followed_together(ran: Ran, several: Any) -> None:
+    result = json.loads(ran("--asset-pattern", "*[ro][ac][wk]", "--json"))
+    assert [(each["run_id"], each["location"], each["assets"]) for each in result["runs"]] == [
+        ("run1", "shop", ["orders/raw"]),
+        ("run2", "store", ["stock", "Orders/raw"]),
+    ]
+    assert result["runs"][0]["launch_id"] == result["launch_id"]
+    assert result["runs"][1]["launch_id"] == f"{result['launch_id']}.2"
+    assert asked(several).count("Status") == 1
+
+
+def test_what_is_needed_is_made_first(ran: Ran, several: Any) -> None:
+    needs(several, "orders/raw", "stock")
+    ran("--asset-pattern", "*[ro][ac][wk]")
+    assert launches_sent(several) == [["stock", "Orders/raw"], ["orders/raw"]]
+    order = [name for name in asked(several) if name in ("Launch", "Status")]
+    assert order == ["Launch", "Status", "Launch", "Status"]
+
+
+def test_what_needs_a_failed_run_is_not_launched(ran: Ran, several: Any) -> None:
+    needs(several, "orders/raw", "stock")
+    several.answers["ends"]["run1"] = "FAILURE"
+    with pytest.raises(errors.NotGood, match=r"(?s)run1 ended as FAILURE.*Not launched.*orders/raw") as caught:
+        ran("--asset-pattern", "*[ro][ac][wk]", "--json")
+    assert launches_sent(several) == [["stock", "Orders/raw"]]
+    assert caught.value.result is not None
+    assert [(each["run_id"], each["status"]) for each in caught.value.result["runs"]] == [
+        ("run1", "FAILURE"),
+        (None, "NOT_LAUNCHED"),
+    ]
+
+
+def test_no_more_are_under_way_than_there_is_room(ran: Ran, several: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGLAB_PERFORMANCE__MAX_CONCURRENT_RUNS", "1")
+    ran("--asset-pattern", "*[ro][ac][wk]")
+    order = [name for name in asked(several) if name in ("Launch", "Status")]
+    assert order == ["Launch", "Status", "Launch", "Status"]
+
+
+def test_without_waiting_nobody_would_launch_the_later_ones(ran: Ran, several: Any) -> None:
+    needs(several, "orders/raw", "stock")
+    with pytest.raises(errors.InvalidInput, match="with --no-wait nobody would launch"):
+        ran("--asset-pattern", "*[ro][ac][wk]", "--no-wait")
+    assert launches_sent(several) == []
+    needs(several, "orders/raw")
+    assert ran("--asset-pattern", "*[ro][ac][wk]", "--no-wait") == "run1 LAUNCHED\nrun2 LAUNCHED\n"
+
+
+def test_each_run_has_the_config_of_its_own_ops(ran: Ran, several: Any) -> None:
+    for node in several.answers["Assets"]["assetNodes"]:
+        node["opNames"] = ["__".join(node["assetKey"]["path"])]
+    ran("--asset-pattern", "*[ro][ac][wk]", "--config-yaml", "ops: {stock: {config: {a: 1}}, orders__raw: {}}")
+    sent_configs = [
+        request.body["variables"]["params"]["runConfigData"]
+        for request in several.requests
+        if "launchRun" in request.body["query"]
+    ]
+    assert sent_configs == [{"ops": {"orders__raw": {}}}, {"ops": {"stock": {"config": {"a": 1}}}}]
+
+
+def test_config_for_what_is_not_launched_is_refused(ran: Ran, several: Any) -> None:
+    """Dagster takes it without a word."""
+    for node in several.answers["Assets"]["assetNodes"]:
+        node["opNames"] = ["__".join(node["assetKey"]["path"])]
+    with pytest.raises(errors.InvalidInput, match=r"at ops\.stock: it makes stock, which is not selected"):
+        ran("--asset-pattern", "orders/raw", "--config-yaml", "ops: {stock: {}, a_check: {}}")
+    assert launches_sent(several) == []
+
+
+def test_interrupted_while_the_second_is_launched(ran: Ran, several: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = iter([launches.Launched("run1", "STARTING")])
+
+    def launch(*_: Any, **__: Any) -> launches.Launched:
+        if (run := next(made, None)) is None:
+            raise KeyboardInterrupt
+        return run
+
+    monkeypatch.setattr(launches, "launch", launch)
+    with pytest.raises(errors.Interrupted, match="the run run1 goes on; a run was being launched") as caught:
+        ran("--asset-pattern", "*[ro][ac][wk]")
+    assert caught.value.result is not None
+    assert caught.value.result["launch"] == "unknown"
+    assert f"{caught.value.result['launch_id']}.2" in str(caught.value.hint)
+
+
+# --- a selection
+
+
+def test_a_selection(ran: Ran, shop: Any) -> None:
+    result = json.loads(ran("--select", 'key:"orders/*" and not key:"*clean"', "--no-wait", "--json"))
+    assert result["runs"][0]["assets"] == ["orders/raw"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("key:nothing", "The selection key:nothing holds no asset"),
+        ('key:"*prices"', "external to Dagster"),
+        ("stok", "There is no asset stok"),
+    ],
+)
+def test_a_selection_that_can_not_be_launched(text: str, message: str, ran: Ran, shop: Any) -> None:
+    with pytest.raises(errors.InvalidInput, match=message):
+        ran("--select", text)
+
+
+def test_a_selection_is_read_before_anything_is_asked(ran: Ran, shop: Any) -> None:
+    with pytest.raises(errors.WrongUsage, match="column 7"):
+        ran("--select", "group:")
+    assert shop.requests == []
 
 
 # --- checking alone
@@ -241,7 +389,7 @@ def test_a_queue_without_a_daemon(first: str, ran: Ran, dagster: Any) -> None:
 
 def test_a_queue_is_warned_of_once(ran: Ran, dagster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     warned: list[str] = []
-    monkeypatch.setattr(run.output, "warn", warned.append)
+    monkeypatch.setattr(output, "warn", warned.append)
     dagster.answers["Launch"]["launchRun"]["run"]["status"] = "QUEUED"
     dagster.answers["Daemons"] = NO_DAEMON
     status(dagster, "QUEUED")
@@ -258,7 +406,7 @@ def test_a_queue_is_warned_of_once(ran: Ran, dagster: Any, monkeypatch: pytest.M
 
 
 def cancelling(monkeypatch: pytest.MonkeyPatch, outcome: Any, *, marked: bool = False) -> None:
-    """`runs.cancel` is tried in test_runs; here it ends as the test says."""
+    """`cancellation.cancel` is tried in test_runs; here it ends as the test says."""
 
     def cancel(_api: Any, run_id: str) -> tuple[runs.Run, bool]:
         assert run_id == RUN
@@ -266,7 +414,7 @@ def cancelling(monkeypatch: pytest.MonkeyPatch, outcome: Any, *, marked: bool = 
             raise outcome
         return runs.Run(RUN, outcome, 1.0, 3.0), marked
 
-    monkeypatch.setattr(runs, "cancel", cancel)
+    monkeypatch.setattr(cancellation, "cancel", cancel)
 
 
 def late(ran: Ran, *arguments: str) -> Any:
@@ -276,7 +424,7 @@ def late(ran: Ran, *arguments: str) -> Any:
 @pytest.mark.parametrize("marked", [True, False])
 def test_a_run_that_was_cancelled(marked: bool, ran: Ran, dagster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     warned: list[str] = []
-    monkeypatch.setattr(run.output, "warn", warned.append)
+    monkeypatch.setattr(output, "warn", warned.append)
     status(dagster, "STARTED")
     cancelling(monkeypatch, "CANCELED", marked=marked)
     with pytest.raises(errors.TimedOut, match=r"had not ended after 0\.05 s and was cancelled") as caught:

@@ -11,7 +11,7 @@ import requests
 import responses
 from responses import registries
 
-from daglab import dagster_api, errors, runs, web
+from daglab import cancellation, dagster_api, errors, run_logs, runs, web
 
 URL = "http://dagster.test:3000"
 GRAPHQL = f"{URL}/graphql"
@@ -36,7 +36,7 @@ class Clock:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (runs, web):
+    for module in (runs, cancellation, web):
         monkeypatch.setattr(module, "time", clock)
     return clock
 
@@ -48,8 +48,8 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[dagster_api.DagsterApi]:
         yield dagster_api.DagsterApi(URL, web.Session(http, timeout=5.0, retries=1))
 
 
-def run(status: str, **more: Any) -> dict[str, Any]:
-    return {"runId": "r1", "status": status, "startTime": None, "endTime": None, "stepStats": [], **more}
+def run(status: str, run_id: str = "r1", **more: Any) -> dict[str, Any]:
+    return {"runId": run_id, "status": status, "startTime": None, "endTime": None, "stepStats": [], **more}
 
 
 def step(key: str, status: str | None = "SUCCESS") -> dict[str, Any]:
@@ -66,7 +66,8 @@ def statuses(*each: str) -> None:
 
 
 def follow(api: dagster_api.DagsterApi, timeout: float = 60, interval: float = 1) -> list[str]:
-    return [each.status for each in runs.follow(api, "r1", timeout=timeout, interval=interval)]
+    looks = runs.follow(api, ["r1"], timeout=timeout, interval=interval)
+    return [each.status for changed in looks for each in changed]
 
 
 # --- how a run stands
@@ -164,7 +165,8 @@ def test_each_change_of_a_step_is_told(api: dagster_api.DagsterApi) -> None:
     answer(run("STARTED", stepStats=[step("a")]))
     answer(run("STARTED", stepStats=[step("a")]))
     answer(run("SUCCESS", stepStats=[step("a")]))
-    told = [each.steps[0].status if each.steps else "" for each in runs.follow(api, "r1", timeout=60, interval=1)]
+    looks = [each for changed in runs.follow(api, ["r1"], timeout=60, interval=1) for each in changed]
+    told = [each.steps[0].status if each.steps else "" for each in looks]
     assert told == ["", "IN_PROGRESS", "SUCCESS", "SUCCESS"]
 
 
@@ -228,7 +230,77 @@ def test_a_server_that_is_gone_ends_the_following(api: dagster_api.DagsterApi) -
     statuses("STARTED")
     responses.post(GRAPHQL, body=requests.ConnectionError("reset"))
     with pytest.raises(errors.Unreachable):
-        follow(api)
+        follow(api, timeout=300)
+
+
+@responses.activate
+def test_the_time_is_up_while_the_server_is_gone(api: dagster_api.DagsterApi) -> None:
+    statuses("STARTED")
+    responses.post(GRAPHQL, body=requests.ConnectionError("reset"))
+    with pytest.raises(errors.TimedOut, match="r1 could not be asked about"):
+        follow(api, timeout=30)
+
+
+@responses.activate
+def test_a_server_that_never_answered_is_not_waited_for(api: dagster_api.DagsterApi, clock: Clock) -> None:
+    responses.post(GRAPHQL, body=requests.ConnectionError("refused"))
+    with pytest.raises(errors.Unreachable):
+        follow(api, timeout=300)
+    assert sum(clock.slept) == 0
+
+
+@responses.activate
+def test_a_server_that_starts_again_is_waited_for(api: dagster_api.DagsterApi, clock: Clock) -> None:
+    statuses("STARTED")
+    for _ in range(100):
+        responses.post(GRAPHQL, status=503)
+    statuses("SUCCESS")
+    assert follow(api, timeout=300) == ["STARTED", "SUCCESS"]
+
+
+# --- following several
+
+
+@responses.activate
+def test_several_are_asked_about_together(api: dagster_api.DagsterApi) -> None:
+    """One that has ended is not asked about again, and one may come while the others are followed."""
+    answer(run("STARTED"), run("SUCCESS", "r2"))
+    answer(run("STARTED"), run("QUEUED", "r3"))
+    answer(run("SUCCESS"), run("FAILURE", "r3"))
+    ids, told = ["r1", "r2"], []
+    for changed in runs.follow(api, ids, timeout=60, interval=1):
+        told.append([(each.id, each.status) for each in changed])
+        if "r3" not in ids:
+            ids.append("r3")
+    assert told == [[("r1", "STARTED"), ("r2", "SUCCESS")], [("r3", "QUEUED")], [("r1", "SUCCESS"), ("r3", "FAILURE")]]
+    asked = [json.loads(call.request.body or "{}")["variables"]["ids"] for call in responses.calls]
+    assert asked == [["r1", "r2"], ["r1", "r3"], ["r1", "r3"]]
+
+
+@responses.activate
+def test_one_that_is_deleted_does_not_end_the_following_of_the_others(api: dagster_api.DagsterApi) -> None:
+    answer(run("STARTED"))
+    answer(run("SUCCESS"))
+    looks = runs.follow(api, ["r1", "r2"], timeout=60, interval=1)
+    told = [f"{each.id} {each.status}" for changed in (next(looks), next(looks)) for each in changed]
+    with pytest.raises(errors.OutcomeUnknown, match="does not know the run r2"):
+        next(looks)
+    assert told == ["r1 STARTED", "r2 DELETED", "r1 SUCCESS"]
+
+
+@responses.activate
+def test_of_many_the_steps_are_asked_about_at_their_end(api: dagster_api.DagsterApi) -> None:
+    ids = [f"r{number}" for number in range(100)]
+    answer(*(run("STARTED", each) for each in ids))
+    answer(*(run("SUCCESS", each) for each in ids))
+    answer(*(run("SUCCESS", each, stepStats=[step("a")]) for each in ids))
+    looks = list(runs.follow(api, ids, timeout=60, interval=1))
+    assert [len(each.steps) for each in looks[-1]] == [1] * 100
+    assert [json.loads(call.request.body or "{}")["variables"]["steps"] for call in responses.calls] == [
+        False,
+        False,
+        True,
+    ]
 
 
 # --- ending one
@@ -271,7 +343,7 @@ class Ending:
 
 
 def cancelled(api: dagster_api.DagsterApi) -> tuple[str, bool]:
-    found, marked = runs.cancel(api, "r1")
+    found, marked = cancellation.cancel(api, "r1")
     return found.status, marked
 
 
@@ -298,7 +370,7 @@ def test_a_run_that_starts_for_ever_is_marked(api: dagster_api.DagsterApi, clock
     dagster = Ending("STARTING", answers=[DONE], then="CANCELED")
     assert cancelled(api) == ("CANCELED", True)
     assert dagster.asked == [FORCE]
-    assert sum(clock.slept) == pytest.approx(runs.ENDINGS[0][1] + runs.SETTLING, abs=2)
+    assert sum(clock.slept) == pytest.approx(cancellation.ENDINGS[0][1] + cancellation.SETTLING, abs=2)
 
 
 @responses.activate
@@ -315,7 +387,7 @@ def test_a_run_that_does_not_listen_is_marked(api: dagster_api.DagsterApi, clock
     dagster = Ending("STARTED", answers=[{**DONE}, DONE], then="CANCELED")  # only the second one does it
     assert cancelled(api) == ("CANCELED", True)
     assert dagster.asked == [SAFE, FORCE]
-    assert sum(clock.slept) >= runs.ENDINGS[0][1]
+    assert sum(clock.slept) >= cancellation.ENDINGS[0][1]
 
 
 @responses.activate
@@ -355,9 +427,9 @@ def test_a_lost_answer_is_not_sent_again(api: dagster_api.DagsterApi) -> None:
 def test_a_run_that_may_not_be_ended(member: Any, api: dagster_api.DagsterApi, clock: Clock) -> None:
     dagster = Ending("STARTED", answers=[member])
     with pytest.raises(errors.TimedOut, match=f"r1 is STARTED and could not be cancelled: .*{NO_RIGHT}") as caught:
-        runs.cancel(api, "r1")
+        cancellation.cancel(api, "r1")
     assert f"{URL}/runs/r1" in str(caught.value.hint)
-    assert dagster.asked == [SAFE] * runs.MOST_REFUSALS + [FORCE] * runs.MOST_REFUSALS
+    assert dagster.asked == [SAFE] * cancellation.MOST_REFUSALS + [FORCE] * cancellation.MOST_REFUSALS
     assert sum(clock.slept) < 10
 
 
@@ -365,9 +437,9 @@ def test_a_run_that_may_not_be_ended(member: Any, api: dagster_api.DagsterApi, c
 def test_a_run_that_goes_on_all_the_same(api: dagster_api.DagsterApi, clock: Clock) -> None:
     dagster = Ending("CANCELING", answers=[DONE])
     with pytest.raises(errors.TimedOut, match="r1 is CANCELING and could not be cancelled"):
-        runs.cancel(api, "r1")
+        cancellation.cancel(api, "r1")
     assert set(dagster.asked) == {FORCE}
-    assert sum(clock.slept) <= sum(seconds for _, seconds in runs.ENDINGS) + 1
+    assert sum(clock.slept) <= sum(seconds for _, seconds in cancellation.ENDINGS) + 1
 
 
 @responses.activate
@@ -381,14 +453,14 @@ def test_a_run_that_goes_on_all_the_same(api: dagster_api.DagsterApi, clock: Clo
 def test_an_ending_that_is_no_answer(answer: Any, kind: type[Exception], api: dagster_api.DagsterApi) -> None:
     Ending("STARTED", answers=[answer])
     with pytest.raises(kind):
-        runs.cancel(api, "r1")
+        cancellation.cancel(api, "r1")
 
 
 @responses.activate
 def test_a_run_that_is_deleted_meanwhile(api: dagster_api.DagsterApi) -> None:
     Ending("GONE", answers=[DONE])
     with pytest.raises(errors.OutcomeUnknown):
-        runs.cancel(api, "r1")
+        cancellation.cancel(api, "r1")
 
 
 # --- a queue that nobody works off
@@ -446,13 +518,13 @@ OTHER = {"__typename": "LogMessageEvent"}
 @responses.activate
 def test_the_users_exception_and_its_cause(api: dagster_api.DagsterApi) -> None:
     page(OTHER, failure("a", "DagsterExecutionStepExecutionError: ...", "ValueError: boom é\n", "KeyError: 'x'\n"))
-    assert runs.failures(api, "r1") == [runs.Failure("a", "ValueError: boom é", ("KeyError: 'x'",))]
+    assert run_logs.failures(api, "r1") == [run_logs.Failure("a", "ValueError: boom é", ("KeyError: 'x'",))]
 
 
 @responses.activate
 def test_a_failure_of_dagster_itself_has_no_cause(api: dagster_api.DagsterApi) -> None:
     page(failure("a", "DagsterTypeCheckDidNotPass: x\n"), failure("b", None), failure("c", ""))
-    assert [(each.step, each.error, each.causes) for each in runs.failures(api, "r1")] == [
+    assert [(each.step, each.error, each.causes) for each in run_logs.failures(api, "r1")] == [
         ("a", "DagsterTypeCheckDidNotPass: x", ()),
         ("b", "Execution of step failed.", ()),
         ("c", "no reason given", ()),
@@ -463,13 +535,13 @@ def test_a_failure_of_dagster_itself_has_no_cause(api: dagster_api.DagsterApi) -
 def test_what_the_run_says_counts_only_without_a_failed_step(api: dagster_api.DagsterApi) -> None:
     whole = failure(None, "Could not start", kind="RunFailureEvent")
     page(whole)
-    assert runs.failures(api, "r1") == [runs.Failure(None, "Could not start", ())]
+    assert run_logs.failures(api, "r1") == [run_logs.Failure(None, "Could not start", ())]
     responses.reset()
     page(failure("a", "x"), whole)
-    assert [each.step for each in runs.failures(api, "r1")] == ["a"]
+    assert [each.step for each in run_logs.failures(api, "r1")] == ["a"]
     responses.reset()
     page(OTHER)
-    assert runs.failures(api, "r1") == []
+    assert run_logs.failures(api, "r1") == []
 
 
 @responses.activate
@@ -479,7 +551,7 @@ def test_failures_are_gathered_from_all_pages(api: dagster_api.DagsterApi) -> No
     page(cursor="3", more=True)
     page(failure("b", "y"), failure(None, "z", kind="RunFailureEvent"), cursor="4")
     page(failure("never asked", "x"))
-    assert [each.step for each in runs.failures(api, "r1")] == ["a", "b"]
+    assert [each.step for each in run_logs.failures(api, "r1")] == ["a", "b"]
     sent = [json.loads(call.request.body or "{}")["variables"] for call in responses.calls]
     assert sent == [{"id": "r1", "cursor": cursor} for cursor in (None, "1", "2", "3")]
 
@@ -489,14 +561,14 @@ def test_failures_are_gathered_from_all_pages(api: dagster_api.DagsterApi) -> No
 def test_a_page_that_leads_nowhere_is_the_last(cursor: Any, api: dagster_api.DagsterApi) -> None:
     page(failure("a", "x"), cursor="1", more=True)
     page(failure("b", "y"), cursor=cursor, more=True)
-    assert [each.step for each in runs.failures(api, "r1")] == ["a", "b"]
+    assert [each.step for each in run_logs.failures(api, "r1")] == ["a", "b"]
     assert len(responses.calls) == 2
 
 
 @responses.activate
 def test_a_long_message_is_cut(api: dagster_api.DagsterApi) -> None:
     page(failure("a", "wrapper", "ValueError: " + "x" * 100_000))
-    assert len(runs.failures(api, "r1")[0].error) < 1000
+    assert len(run_logs.failures(api, "r1")[0].error) < 1000
 
 
 @responses.activate
@@ -515,7 +587,7 @@ def test_a_long_message_is_cut(api: dagster_api.DagsterApi) -> None:
 def test_logs_that_are_none(member: Any, kind: type[Exception], api: dagster_api.DagsterApi) -> None:
     responses.post(GRAPHQL, json={"data": {"logsForRun": member}})
     with pytest.raises(kind) as caught:
-        runs.failures(api, "r1")
+        run_logs.failures(api, "r1")
     assert caught.value.hint  # type: ignore[attr-defined]
 
 
