@@ -28,12 +28,15 @@ SETTLING = 5.0
 MOST_REFUSALS = 3
 
 
-def cancel(api: dagster_api.DagsterApi, run_id: str, *, interval: float = 1.0) -> tuple[runs.Run, bool]:
+def cancel(
+    api: dagster_api.DagsterApi, run_id: str, *, interval: float = 1.0, force: bool = False
+) -> tuple[runs.Run, bool]:
     """End a run; how it ended, and whether it is no more than marked as CANCELED, while its process may go on.
 
-    It may have ended by itself meanwhile. Raises `TimedOut` when it goes on after some 80 seconds.
+    `force` marks it at once. It may have ended by itself meanwhile. Raises `TimedOut` when it goes on all the same,
+    after some 80 seconds.
     """
-    for policy, seconds in ENDINGS:
+    for policy, seconds in ENDINGS[force:]:
         run, refusal = _end(api, run_id, policy, seconds, interval)
         if run.has_ended:
             return run, run.status == "CANCELED" and policy != "SAFE_TERMINATE"

@@ -26,6 +26,7 @@ COMMANDS = {
     "Dagster": {
         "discover": "List code locations, jobs and assets of a deployment.",
         "run": "Launch a job or assets on the deployment, and wait for the end.",
+        "runs": "List runs, look at one, wait for it, end it, run it again.",
     },
     "Environment": {
         "config": "Show, check and change the config.",

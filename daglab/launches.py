@@ -67,7 +67,7 @@ mutation Launch($params: ExecutionParams!) {
 
 BY_TAG_QUERY = """
 query RunByTag($tags: [ExecutionTag!]) {
-  runsOrError(filter: { tags: $tags }, limit: 1) {
+  runsOrError(filter: { tags: $tags }, limit: 100) {
     __typename
     ... on Runs { results { runId status } }
     ... on InvalidPipelineRunsFilterError { message }
@@ -217,9 +217,14 @@ def launch(
 
 def parse_launch(data: Mapping[str, Any]) -> Launched:
     """The run in the answer to `LAUNCH_MUTATION`. Raises `AnswerLost` when it does not say what was done."""
+    return parse_launched(data, "launchRun")
+
+
+def parse_launched(data: Mapping[str, Any], member: str) -> Launched:
+    """The run that a mutation has launched. Raises `AnswerLost` when the answer does not say what was done."""
     try:
-        with dagster_api.reading("launchRun"):
-            return _launched(dagster_api.expect(data, "launchRun", "LaunchRunSuccess")["run"])
+        with dagster_api.reading(member):
+            return _launched(dagster_api.expect(data, member, "LaunchRunSuccess")["run"])
     except dagster_api.ServerFailed:
         raise
     except errors.Unreachable as unclear:
@@ -235,7 +240,7 @@ def _settle(api: dagster_api.DagsterApi, launch_id: str, error: errors.DaglabErr
     deadline = time.monotonic() + api.session.timeout
     while True:
         try:
-            found = _by_tag(api, launch_id)
+            found = by_tag(api, launch_id)
         except errors.DaglabError as unanswered:
             said = f"Asking for its run failed, too: {unanswered.message}"
         else:
@@ -254,11 +259,20 @@ def _settle(api: dagster_api.DagsterApi, launch_id: str, error: errors.DaglabErr
         time.sleep(0.5)
 
 
-def _by_tag(api: dagster_api.DagsterApi, launch_id: str) -> Launched | None:
+def by_tag(api: dagster_api.DagsterApi, launch_id: str) -> Launched | None:
+    """The run that was launched with this id, None where there is none (yet); a retry of it has the tag, too."""
     data = dagster_api.query(api, BY_TAG_QUERY, {"tags": [{"key": LAUNCH_TAG, "value": launch_id}]})
     with dagster_api.reading("runsOrError"):
         results = dagster_api.expect(data, "runsOrError", "Runs")["results"]
-        return _launched(results[0]) if results else None
+        return _launched(results[-1]) if results else None  # the newest comes first
+
+
+def wait_for_tag(api: dagster_api.DagsterApi, launch_id: str) -> Launched | None:
+    """The run that was launched with this id; None when none has appeared for as long as an answer may take."""
+    deadline = time.monotonic() + api.session.timeout
+    while (found := by_tag(api, launch_id)) is None and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return found
 
 
 def _launched(run: Mapping[str, Any]) -> Launched:

@@ -110,6 +110,14 @@ class Seconds(click.FloatRange):
         return seconds
 
 
+timeout_option = click.option(
+    "--timeout",
+    type=Seconds(),
+    metavar="SECONDS",
+    help="How long to wait at most.  [default: performance.max_wait_time]",
+)
+
+
 # Terminals act on these, and a server's text must not: C0 but tab and newline, DEL, C1, marks that turn text around.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -172,6 +180,20 @@ def text(written: str) -> None:
     _print(clean(written).rstrip("\n").encode("utf-8", "backslashreplace"))
 
 
+def line(result: Mapping[str, Any]) -> None:
+    """Print one line of JSON, for a command that goes on printing."""
+    import json
+
+    _print(clean(json.dumps(result, ensure_ascii=False, default=str)).encode("utf-8", "backslashreplace"))
+    flush()
+
+
+def piece(text: str) -> None:
+    """Print a piece of a longer text as it is, without an end of its line."""
+    with _to_stdout():
+        click.echo(plain(text), nl=False)
+
+
 def data(text: str) -> None:
     """Print a piece of the result for a person."""
     _print(plain(text))
@@ -212,6 +234,17 @@ def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> None:
     width = _terminal_width()
     for line in text.split("\n"):
         _print(line if width is None else _cut(line, width))
+
+
+def took(seconds: float | None) -> str:
+    """A duration as a person reads it."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
 
 
 def set_meta(name: str) -> None:

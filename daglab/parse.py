@@ -7,8 +7,10 @@ import ipaddress
 import itertools
 import json
 import re
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -60,6 +62,20 @@ def names(texts: Iterable[str]) -> list[str]:
     """The names in comma lists, each once, in their order."""
     found = (name.strip() for text in texts for name in text.split(","))
     return list(dict.fromkeys(name for name in found if name))
+
+
+def since(text: str, flag: str) -> float:
+    """The time that `7d`, `12h`, `30m`, a date or a time stands for, in seconds since 1970; without a zone it is local.
+
+    Raises `WrongUsage` for what is none of these.
+    """
+    hint = f"Write {flag} 7d, 12h, 30m, 2026-11-01 or 2026-11-01T06:00:00+01:00."
+    if span := re.fullmatch(r"(\d{1,6})([smhdw])", text.strip()):
+        return time.time() - float(span[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[span[2]]
+    try:
+        return datetime.fromisoformat(text.strip().replace("Z", "+00:00")).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise errors.WrongUsage(f"{text!r} is no time.", hint) from None
 
 
 def pairs(text: str, flag: str) -> dict[str, str | None]:

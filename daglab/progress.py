@@ -1,8 +1,8 @@
-"""What a person sees of runs that are followed, and how it is kept for the result."""
+"""What a person sees of runs, and how it is kept for the result."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from daglab import dagster_api, errors, output, run_logs, runs
@@ -31,12 +31,23 @@ def warn_of_queue(api: dagster_api.DagsterApi, status: str | None) -> None:
         )
 
 
+def follow(api: dagster_api.DagsterApi, entries: Mapping[str, dict[str, Any]], timeout: float, interval: float) -> None:
+    """Follow runs to their end, each kept in its entry; raises as `runs.follow` does."""
+    shown: set[tuple[str, str]] = set()
+    for changed in runs.follow(api, list(entries), timeout=timeout, interval=interval):
+        for run in changed:
+            show(api, run, entries[run.id], shown, several=len(entries) > 1)
+
+
+def failure(found: run_logs.Failure) -> dict[str, Any]:
+    """Why something failed, in JSON."""
+    return {"step": found.step, "error": found.error, "causes": list(found.causes)}
+
+
 def why_failed(api: dagster_api.DagsterApi, entry: dict[str, Any]) -> str:
     """The end of a run in words, with the reasons, which are kept in its entry, too."""
     failures = _failures(api, entry["run_id"])
-    entry["errors"] = [
-        {"step": failure.step, "error": failure.error, "causes": list(failure.causes)} for failure in failures
-    ]
+    entry["errors"] = [failure(each) for each in failures]
     return _failed(entry["run_id"], entry["status"], failures)
 
 
@@ -60,7 +71,60 @@ def _show_steps(run: runs.Run, shown: set[tuple[str, str]], name: str) -> None:
 
 def _failed(run_id: str, status: str, failures: Sequence[run_logs.Failure]) -> str:
     lines = [f"The run {run_id} ended as {status}."]
-    for failure in failures:
-        causes = "".join(f" (caused by {cause})" for cause in failure.causes)
-        lines.append(f"  {failure.step or 'run'}: {failure.error}{causes}")
+    for each in failures:
+        causes = "".join(f" (caused by {cause})" for cause in each.causes)
+        lines.append(f"  {each.step or 'run'}: {each.error}{causes}")
     return "\n".join(lines)
+
+
+def show_record(result: Mapping[str, Any]) -> None:
+    """Print a run in full."""
+    for label, value in (
+        ("Run", result["run_id"]),
+        ("Status", result["status"]),
+        ("Job", result["job"]),
+        ("Assets", ", ".join(result["assets"])),
+        ("Partition", result["partition"]),
+        ("Location", result["location"]),
+        ("Started", result["started_at"]),
+        ("Took", output.took(result["duration_s"])),
+        ("Retry of", result["parent"]),
+        ("Page", result["url"]),
+    ):
+        if value:
+            output.data(f"{label + ':':11}{value}")
+    if result["steps"]:
+        output.data("\nSteps")
+        rows = [(step["key"], step["status"] or "", output.took(step["duration_s"])) for step in result["steps"]]
+        output.table(rows, ("Step", "Status", "Took"))
+    for each in result["materializations"]:
+        output.data(f"\n{each['asset']}{' ' + each['partition'] if each['partition'] else ''} was made")
+        for label, value in each["metadata"].items():
+            output.data(f"  {label}: {value}")
+    for each in result["errors"]:
+        causes = "".join(f" (caused by {cause})" for cause in each["causes"])
+        output.data(f"\n{each['step'] or 'run'}: {each['error']}{causes}")
+
+
+def show_comparison(found: Mapping[str, Any]) -> None:
+    """Print what is different between two runs."""
+    output.data(f"Status: {' -> '.join(found['status'])}")
+    output.data(f"Took:   {' -> '.join(output.took(seconds) or '-' for seconds in found['duration_s'])}")
+    output.data("\n".join(["", "Config", *found["config"]]) if found["config"] else "\nThe config is the same.")
+    output.data("\nSteps")
+    output.table(
+        [
+            (
+                row["key"],
+                *(status or "-" for status in row["status"]),
+                *(output.took(seconds) or "-" for seconds in row["duration_s"]),
+                f"{row['ratio']:.2f}" if row["ratio"] is not None else "-",
+            )
+            for row in found["steps"]
+        ],
+        ("Step", "First", "Second", "Took", "Took", "Ratio"),
+    )
+    output.data("\nMetadata" if found["metadata"] else "\nThe metadata is the same.")
+    for change in found["metadata"]:
+        where = f"{change['asset']}{' ' + change['partition'] if change['partition'] else ''}"
+        output.data(f"  {where} {change['label']}: {change['values'][0]} -> {change['values'][1]}")

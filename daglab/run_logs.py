@@ -1,12 +1,13 @@
-"""What a run has logged: why it failed."""
+"""What a run has logged: its events, why it failed, and what its steps printed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daglab import dagster_api
+from daglab import dagster_api, runs
 
 FAILURES_QUERY = """
 query Failures($id: ID!, $cursor: String) {
@@ -25,6 +26,61 @@ query Failures($id: ID!, $cursor: String) {
   }
 }
 """
+
+
+EVENTS_QUERY = """
+query Events($id: ID!, $cursor: String) {
+  logsForRun(runId: $id, afterCursor: $cursor, limit: 1000) {
+    __typename
+    ... on EventConnection {
+      cursor hasMore
+      events {
+        __typename
+        ... on MessageEvent { timestamp level stepKey eventType message }
+        ... on ErrorEvent { error { message causes { message } } }
+        ... on LogsCapturedEvent { fileKey stepKeys }
+      }
+    }
+    ... on RunNotFoundError { message }
+    ... on PythonError { message }
+  }
+}
+"""
+
+PRINTED_QUERY = """
+query Printed($key: [String!]!, $cursor: String, $limit: Int) {
+  capturedLogs(logKey: $key, cursor: $cursor, limit: $limit) { stdout stderr cursor }
+}
+"""
+CHUNK = 1 << 18  # bytes that are asked for at a time
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something logged, at `at` seconds since 1970; `kind` is Dagster's name for it, None for a user's message.
+
+    `file` names where the `steps` print to, in the event that says so.
+    """
+
+    at: float
+    level: str
+    step: str | None
+    kind: str | None
+    message: str
+    file: str | None = None
+    steps: tuple[str, ...] = ()
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The event in JSON."""
+        return {
+            "at": runs.timestamp(self.at),
+            "level": self.level,
+            "step": self.step,
+            "kind": self.kind,
+            "message": self.message,
+        }
 
 
 @dataclass(frozen=True)
@@ -64,3 +120,73 @@ def _failure(event: Mapping[str, Any]) -> Failure:
     messages = [dagster_api.shorten(str(cause["message"]).strip()) for cause in error.get("causes") or []]
     own = dagster_api.shorten(str(error.get("message") or "no reason given").strip())
     return Failure(event.get("stepKey"), messages[0] if messages else own, tuple(messages[1:]))
+
+
+def events(
+    api: dagster_api.DagsterApi, run_id: str, cursor: str | None = None
+) -> Iterator[tuple[list[Event], str | None]]:
+    """What was logged from a cursor on, up to now: a page at a time, each with the cursor to go on from."""
+    more = True
+    while more:
+        data = dagster_api.query(api, EVENTS_QUERY, {"id": run_id, "cursor": cursor})
+        page, cursor, more = parse_events(data)
+        yield page, cursor
+
+
+def follow(api: dagster_api.DagsterApi, run_id: str, interval: float | None) -> Iterator[list[Event]]:
+    """What is logged, a page at a time: up to now, or where there is an interval, in seconds, up to the run's end."""
+    cursor = None
+    while True:
+        # Asked for before the events, which may be of its last moment.
+        over = interval is None or runs.look(api, run_id).has_ended
+        for page, following in events(api, run_id, cursor):
+            cursor = following
+            yield page
+        if over:
+            return
+        yield []
+        time.sleep(interval or 0)
+
+
+@dagster_api.reading("logsForRun")
+def parse_events(data: Mapping[str, Any]) -> tuple[list[Event], str | None, bool]:
+    """The events in the answer to `EVENTS_QUERY`, the cursor to go on from, and whether there is more now."""
+    page = dagster_api.expect(data, "logsForRun", "EventConnection")
+    return [_event(event) for event in page["events"]], page["cursor"], page["hasMore"] is True and bool(page["events"])
+
+
+def printed(
+    api: dagster_api.DagsterApi, run_id: str, file: str, stream: str, cursor: str | None = None
+) -> Iterator[tuple[str, str | None]]:
+    """What steps have printed to `stream` (stdout, stderr), a piece at a time, each with the cursor to go on from."""
+    key = [run_id, "compute_logs", file]
+    while True:
+        found = parse_printed(dagster_api.query(api, PRINTED_QUERY, {"key": key, "cursor": cursor, "limit": CHUNK}))
+        if found["cursor"] in (None, cursor):
+            return
+        cursor = found["cursor"]
+        if text := found[stream]:
+            yield text, cursor
+
+
+@dagster_api.reading("capturedLogs")
+def parse_printed(data: Mapping[str, Any]) -> dict[str, str | None]:
+    """What was printed, in the answer to `PRINTED_QUERY`, and the cursor to go on from."""
+    found = data["capturedLogs"]
+    return {name: dagster_api.text_or_none(found[name]) for name in ("stdout", "stderr", "cursor")}
+
+
+def _event(event: Mapping[str, Any]) -> Event:
+    message = dagster_api.text_or_none(event.get("message")) or ""
+    if event.get("error"):
+        why = _failure(event)
+        message = "\n".join([message, why.error, *(f"caused by {cause}" for cause in why.causes)]).strip()
+    return Event(
+        float(event.get("timestamp") or 0) / 1000,
+        dagster_api.text_or_none(event.get("level")) or "DEBUG",
+        dagster_api.text_or_none(event.get("stepKey")),
+        dagster_api.text_or_none(event.get("eventType")),
+        message,
+        dagster_api.text_or_none(event.get("fileKey")),
+        tuple(map(dagster_api.text, event.get("stepKeys") or ())),
+    )

@@ -50,6 +50,11 @@ class Step:
     started: float | None
     ended: float | None
 
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, None before its end."""
+        return None if self.started is None or self.ended is None else self.ended - self.started
+
 
 @dataclass(frozen=True)
 class Run:
@@ -81,19 +86,23 @@ class Run:
 def status(api: dagster_api.DagsterApi, ids: Sequence[str]) -> dict[str, Run]:
     """The runs with these ids as they stand. Raises `InvalidInput` for one that is not there (any more)."""
     found = parse_status(dagster_api.query(api, STATUS_QUERY, {"ids": list(ids), "steps": True}))
-    missing = [run_id for run_id in ids if run_id not in found]
-    if missing:
-        raise errors.InvalidInput(
-            f"Dagster does not know the run {', '.join(missing)}.", "It may have been deleted; the id may be wrong."
-        )
+    if missing := [run_id for run_id in ids if run_id not in found]:
+        raise unknown(missing)
     return found
+
+
+def unknown(ids: Sequence[str]) -> errors.InvalidInput:
+    """The error for runs that are not there (any more)."""
+    return errors.InvalidInput(
+        f"Dagster does not know the run {', '.join(ids)}.", "It may have been deleted; the id may be wrong."
+    )
 
 
 @dagster_api.reading("runsOrError")
 def parse_status(data: Mapping[str, Any]) -> dict[str, Run]:
     """The runs by id in the answer to `STATUS_QUERY`."""
     results = dagster_api.expect(data, "runsOrError", "Runs")["results"]
-    return {result["runId"]: _run(result) for result in results}
+    return {result["runId"]: parse_run(result) for result in results}
 
 
 def follow(api: dagster_api.DagsterApi, ids: Sequence[str], *, timeout: float, interval: float) -> Iterator[list[Run]]:
@@ -188,6 +197,7 @@ def document(run: Run) -> dict[str, Any]:
                 "status": step.status,
                 "started_at": timestamp(step.started),
                 "ended_at": timestamp(step.ended),
+                "duration_s": step.seconds,
             }
             for step in run.steps
         ],
@@ -233,7 +243,8 @@ def _gone(ids: Sequence[str]) -> errors.OutcomeUnknown:
     )
 
 
-def _run(result: Mapping[str, Any]) -> Run:
+def parse_run(result: Mapping[str, Any]) -> Run:
+    """A run in an answer."""
     text, seconds = dagster_api.text, dagster_api.seconds_or_none
     steps = tuple(
         Step(

@@ -244,12 +244,7 @@ def _refuse_both(one: str, first: object, other: str, second: object) -> None:
 @click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="A tag of the run. May be repeated.")
 @click.option("--validate-only", is_flag=True, help="Check target, partition and run config, and launch nothing.")
 @click.option("--wait/--no-wait", "waits", default=True, show_default=True, help="Wait for the end of the run.")
-@click.option(
-    "--timeout",
-    type=output.Seconds(),
-    metavar="SECONDS",
-    help="How long to wait at most.  [default: performance.max_wait_time]",
-)
+@output.timeout_option
 @click.option("--cancel-on-timeout", is_flag=True, help="Cancel the run when the time is up.")
 @output.connection_options
 @output.json_option

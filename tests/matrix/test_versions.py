@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from daglab import attach, entities, launches, partitions, runs
+from daglab import attach, cancellation, entities, launches, partitions, reexecution, run_logs, run_records, runs
 
 Cli = Callable[..., Any]
 
@@ -54,10 +54,10 @@ def test_every_query_is_valid(old: Any) -> None:
     texts = [entities.workspace_query(with_metadata=True), entities.WORKSPACE_QUERY]
     fields = () if old.version.startswith("1.5.") else ("kinds", "tags", "owners")
     texts += [entities.assets_query(fields, by_key=by_key, with_metadata=True) for by_key in (False, True)]
-    for module in (launches, partitions, runs, attach):
+    for module in (launches, partitions, runs, attach, cancellation, reexecution, run_logs, run_records):
         found = (value for name, value in vars(module).items() if name.endswith(("_QUERY", "_MUTATION")))
         texts += [value for value in found if isinstance(value, str)]
-    assert len(texts) > 12
+    assert len(texts) > 18
     done = subprocess.run(
         [old.python, "-c", VALIDATE], input=json.dumps(texts), capture_output=True, text=True, check=False
     )
@@ -130,6 +130,55 @@ def test_a_queue_without_a_daemon_is_warned_of(daglab: Callable[..., Any], queue
     )
     assert "daemon" in result["stderr"]
     assert result["runs"][0]["status"] == "CANCELED"
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("*src/totals", {"orders", "src/totals"}),
+        ("group:mart or kind:csv", {"orders", "src/totals"}),
+        ("partitions:static", {"regional"}),
+        ('job:shop_job and not key:"src/*"', {"orders"}),
+    ],
+)
+def test_a_selection(daglab: Callable[..., Any], text: str, keys: set[str]) -> None:
+    assert {each["key"] for each in daglab("discover", "--select", text)["assets"]} == keys
+
+
+def test_a_selection_by_what_an_old_version_does_not_tell(daglab: Callable[..., Any], old: Any) -> None:
+    if old.version.startswith("1.5."):
+        assert "does not tell the tags" in daglab("discover", "--select", "tag:tier=gold", code=3)["error"]["message"]
+    else:
+        assert daglab("discover", "--select", "tag:tier=gold")["ok"] is True
+
+
+def test_a_selection_that_takes_several_runs(daglab: Callable[..., Any]) -> None:
+    """Up to 1.7 each way to partition has a job of its own."""
+    result = daglab("run", "--select", "orders, src/totals, failing", code=4)
+    assert sorted(result["runs"][0]["assets"]) == ["failing", "orders", "src/totals"]
+    result = daglab("run", "--select", "key:daily or key:orders", "--partition", "2026-11-02")
+    assert [sorted(run["assets"]) for run in result["runs"]] == [["daily", "orders"]]
+
+
+def test_looking_at_runs(daglab: Callable[..., Any]) -> None:
+    [run] = daglab("run", "--asset-selection", "orders", "--tag", "mark=x")["runs"]
+    listed = daglab("runs", "list", "--tag", "mark=x", "--asset", "orders", "--status", "success", "--since", "1h")
+    assert run["run_id"] in {each["run_id"] for each in listed["runs"]}
+    shown = daglab("runs", "show", run["run_id"])
+    assert shown["materializations"][0]["asset"] == "orders"
+    assert daglab("runs", "wait", run["run_id"][:8])["runs"][0]["status"] == "SUCCESS"
+    assert "RUN_SUCCESS" in {event["kind"] for event in daglab("runs", "logs", run["run_id"])["events"]}
+    assert "orders" in daglab("runs", "logs", run["run_id"], "--stderr")["stderr"]
+    assert daglab("runs", "settle", run["launch_id"])["runs"][0]["run_id"] == run["run_id"]
+
+
+def test_running_again_and_comparing(daglab: Callable[..., Any]) -> None:
+    [failed] = daglab("run", "--asset-selection", "failing", code=4)["runs"]
+    [again] = daglab("runs", "retry", failed["run_id"], code=4)["runs"]
+    assert daglab("runs", "show", again["run_id"])["parent"] == failed["run_id"]
+    assert daglab("runs", "compare", failed["run_id"], again["run_id"])["status"] == ["FAILURE", "FAILURE"]
+    [endless] = daglab("run", "--job", "endless", "--no-wait")["runs"]
+    assert daglab("runs", "cancel", endless["run_id"])["runs"][0]["status"] == "CANCELED"
 
 
 def test_an_export_is_attached_in_each_way(daglab: Callable[..., Any], old: Any, tmp_path: Path) -> None:

@@ -23,7 +23,9 @@ from daglab import (
     errors,
     launches,
     partitions,
+    reexecution,
     run_logs,
+    run_records,
     runs,
     targets,
     web,
@@ -330,6 +332,11 @@ def test_all_queries_are_found() -> None:
         "daglab.run_logs.FAILURES_QUERY",
         "daglab.runs.STATUS_QUERY",
         "daglab.cancellation.TERMINATE_MUTATION",
+        "daglab.reexecution.RETRY_MUTATION",
+        "daglab.run_logs.EVENTS_QUERY",
+        "daglab.run_logs.PRINTED_QUERY",
+        "daglab.run_records.DETAIL_QUERY",
+        "daglab.run_records.LIST_QUERY",
     } <= set(TEXTS)
     assert any(name.startswith("daglab.attach.") for name in TEXTS)
 
@@ -388,12 +395,20 @@ def _recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]
         lambda: dagster_api.query(api, partitions.LAUNCH_QUERY, {**one_partition, "config": True}),
         *(lambda body=body: launches.check_config(api, targets.Target("j", "r", "l"), body) for body in bodies),
         *(lambda body=body: launches.launch(api, targets.Target("j", "r", "l", (key,)), body, {}) for body in bodies),
-        lambda: launches._by_tag(api, "id"),
+        lambda: launches.by_tag(api, "id"),
         lambda: runs.status(api, ["a", "b"]),
         lambda: runs.waits_in_vain(api),
         lambda: cancellation._terminate(api, "a", "SAFE_TERMINATE"),
         lambda: run_logs.failures(api, "a"),
         lambda: dagster_api.query(api, run_logs.FAILURES_QUERY, {"id": "a", "cursor": "c"}),
+        lambda: next(run_logs.events(api, "a", "c")),
+        lambda: next(run_logs.printed(api, "a", "file", "stdout")),
+        lambda: next(run_records.search(api)),
+        lambda: next(run_records.search(api, statuses=["FAILURE"], job="j", tags={"k": "v"}, since=1.5, limit=3)),
+        lambda: run_records.detail(api, "a"),
+        lambda: dagster_api.query(
+            api, reexecution.RETRY_MUTATION, {"params": {"parentRunId": "a", "strategy": reexecution.STRATEGIES["all"]}}
+        ),
     ]
     for call in calls:
         with pytest.raises(Enough):

@@ -7,6 +7,7 @@ import json
 import math
 import random
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -345,3 +346,24 @@ def test_a_float_of_yaml_is_a_float() -> None:
     values = [scalar.value for scalar in parse.yaml_scalars("a: 1.5\nb: 1\nc: true\nd: .inf\ne: 08", "f")]
     assert values == [1.5, 1, True, math.inf, "08"]
     assert [type(value) for value in values] == [float, int, bool, float, str]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("12h", 43200), ("7d", 604800), ("2w", 1209600), (" 1h ", 3600)]
+)
+def test_since_a_span(text: str, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parse.time, "time", lambda: 2_000_000.0)
+    assert parse.since(text, "--since") == 2_000_000 - seconds
+
+
+def test_since_a_time() -> None:
+    assert parse.since("1970-01-02T00:00:00Z", "--since") == 86400
+    assert parse.since("1970-01-02T01:00:00+01:00", "--since") == 86400
+    assert parse.since("2026-11-01", "--since") == datetime(2026, 11, 1).astimezone().timestamp()
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "7", "7y", "-1d", "2026-13-01", "99999999d", "0000-01-01"])
+def test_since_no_time(text: str) -> None:
+    with pytest.raises(errors.WrongUsage, match="is no time") as caught:
+        parse.since(text, "--since")
+    assert "--since 7d" in str(caught.value.hint)
