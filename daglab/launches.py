@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import logging
 import re
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from daglab import dagster_api, errors, targets, web
 
 log = logging.getLogger(__name__)
+
+Found = TypeVar("Found")
 
 LAUNCH_TAG = "daglab/launch_id"
 # Dagster's reasons not to launch; after any other error the run may be there all the same.
@@ -205,14 +208,14 @@ def launch(
     try:
         return parse_launch(dagster_api.mutate(api, "launchRun", LAUNCH_MUTATION, {"params": params}))
     except web.AnswerLost as lost:
-        return _settle(api, launch_id, lost)
+        return settle(api, launch_id, lost, lambda: by_tag(api, launch_id), "run")
     except dagster_api.ServerFailed as failed:
         # It may have failed after it had made the run: then the run is there, and tells the rest.
-        return _settle(api, launch_id, failed)
+        return settle(api, launch_id, failed, lambda: by_tag(api, launch_id), "run")
     except dagster_api.Refused as refused:
         if refused.kind in NOT_LAUNCHED:
             raise
-        return _settle(api, launch_id, refused)
+        return settle(api, launch_id, refused, lambda: by_tag(api, launch_id), "run")
 
 
 def parse_launch(data: Mapping[str, Any]) -> Launched:
@@ -222,17 +225,26 @@ def parse_launch(data: Mapping[str, Any]) -> Launched:
 
 def parse_launched(data: Mapping[str, Any], member: str) -> Launched:
     """The run that a mutation has launched. Raises `AnswerLost` when the answer does not say what was done."""
+    with telling(member):
+        return _launched(dagster_api.expect(data, member, "LaunchRunSuccess")["run"])
+
+
+@contextlib.contextmanager
+def telling(member: str) -> Iterator[None]:
+    """Reads what a mutation's answer says was done. Raises `AnswerLost` when it does not say."""
     try:
         with dagster_api.reading(member):
-            return _launched(dagster_api.expect(data, member, "LaunchRunSuccess")["run"])
+            yield
     except dagster_api.ServerFailed:
         raise
     except errors.Unreachable as unclear:
         raise web.AnswerLost(unclear.message, "It may have been carried out.") from unclear
 
 
-def _settle(api: dagster_api.DagsterApi, launch_id: str, error: errors.DaglabError) -> Launched:
-    """The run of a launch that ended with `error`, if there is one.
+def settle(
+    api: dagster_api.DagsterApi, launch_id: str, error: errors.DaglabError, find: Callable[[], Found | None], what: str
+) -> Found:
+    """What was made by a launch that ended with `error`, if anything was: `find` looks for it, `what` names it.
 
     After a lost answer a slow server may make it as late as an answer may come; after an error that the server
     answered it is there at once or not at all.
@@ -240,20 +252,20 @@ def _settle(api: dagster_api.DagsterApi, launch_id: str, error: errors.DaglabErr
     deadline = time.monotonic() + api.session.timeout
     while True:
         try:
-            found = by_tag(api, launch_id)
+            found = find()
         except errors.DaglabError as unanswered:
-            said = f"Asking for its run failed, too: {unanswered.message}"
+            said = f"Asking for the {what} failed, too: {unanswered.message}"
         else:
             if found is not None:
-                log.warning("The run %s was made, although: %s", found.id, error.message)
+                log.warning("The %s %s was made, although: %s", what, getattr(found, "id", found), error.message)
                 return found
             if not isinstance(error, web.AnswerLost):
                 raise error
-            said = f"No run carries the tag {LAUNCH_TAG}={launch_id} so far."
+            said = f"No {what} carries the tag {LAUNCH_TAG}={launch_id} so far."
         if time.monotonic() >= deadline:
             raise errors.OutcomeUnknown(
                 f"{error.message} {said}",
-                f"Look for the tag {LAUNCH_TAG}={launch_id} among the runs at {api.url}/runs before you launch again.",
+                f"`daglab runs settle {launch_id}` tells later whether it was made; don't launch it again before.",
                 result={"launch": "unknown", "launch_id": launch_id, "runs": []},
             ) from error
         time.sleep(0.5)

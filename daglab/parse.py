@@ -78,6 +78,14 @@ def since(text: str, flag: str) -> float:
         raise errors.WrongUsage(f"{text!r} is no time.", hint) from None
 
 
+def span(text: str, flag: str) -> tuple[str, str]:
+    """The two ends of `A..B`. Raises `WrongUsage` for what has not two."""
+    first, dots, last = (part.strip() for part in text.partition(".."))
+    if not (first and dots and last):
+        raise errors.WrongUsage(f"{text!r} is no range.", f"Write {flag} 2026-11-01..2026-11-30.")
+    return first, last
+
+
 def pairs(text: str, flag: str) -> dict[str, str | None]:
     """The tags of `k=v,k2=v2`; a key alone has the value None. Raises `WrongUsage` for one without a key."""
     found: dict[str, str | None] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from daglab import dagster_api, entities, errors, parse
@@ -48,8 +49,154 @@ query PartitionLaunch($repository: RepositorySelector!, $name: String!, $partiti
 }
 """
 
+MADE_QUERY = """
+query MadePartitions($keys: [AssetKeyInput!], $partitions: [String!]) {
+  assetNodes(assetKeys: $keys) {
+    assetKey { path }
+    repository { name location { name } }
+    latestMaterializationByPartition(partitions: $partitions) { partition }
+  }
+}
+"""
+
+JOB_MADE_QUERY = """
+query MadePartitionsOfJob($repository: RepositorySelector!, $name: String!) {
+  partitionSetOrError(repositorySelector: $repository, partitionSetName: $name) {
+    __typename
+    ... on PartitionSet {
+      partitionStatusesOrError {
+        __typename
+        ... on PartitionStatuses { results { partitionName runStatus } }
+        ... on PythonError { message }
+      }
+    }
+    ... on PartitionSetNotFoundError { message }
+    ... on PythonError { message }
+  }
+}
+"""
+
 Place = tuple[str, str, tuple[str, ...]]  # location, repository, key
 MANY = 5000  # beyond that many keys the nearest ones are not looked for: it would take seconds
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which partitions are asked for: by one of `keys`, `span` (first and last), `every` and `latest`.
+
+    `missing` leaves those alone that were not made yet; without another one, of all.
+    """
+
+    keys: tuple[str, ...] = ()
+    span: tuple[str, str] | None = None
+    every: bool = False
+    latest: bool = False
+    missing: bool = False
+
+
+Partitioned = entities.Job | Sequence[entities.Asset]
+
+
+def choose(api: dagster_api.DagsterApi, found: Partitioned, choice: Choice) -> list[str]:
+    """The partition keys that are asked for, in Dagster's order; nothing where nothing is missing.
+
+    Raises `InvalidInput` for what has no partitions, or not these, and for assets that are not partitioned alike.
+    """
+    if isinstance(found, entities.Job):
+        name, available = found.name, keys(api, found)
+    else:
+        partitioned = [asset for asset in found if asset.partitions]
+        name = ", ".join(asset.name for asset in partitioned or found)
+        if len({asset.partitioning for asset in partitioned}) > 1:
+            raise errors.InvalidInput(
+                f"These are not partitioned alike: {name}.", "Launch those that are in a command of their own."
+            )
+        available = keys(api, partitioned[0]) if partitioned else []
+    if not available:
+        raise errors.InvalidInput(f"{name} has no partitions.", "Leave out what chooses partitions.")
+    chosen = chosen_keys(choice, available, name)
+    made = _made(api, found, chosen) if choice.missing else set()
+    return [key for key in chosen if key not in made]
+
+
+def chosen_keys(choice: Choice, available: Sequence[str], name: str) -> list[str]:
+    """Those of the partitions there are that are chosen, whether made or not. Raises `InvalidInput` for a wrong key."""
+    if choice.latest:
+        return [available[-1]]
+    if choice.span:
+        first, last = (available.index(key_of(key, available, name)) for key in choice.span)
+        if first > last:
+            raise errors.InvalidInput(
+                f"{choice.span[0]} comes after {choice.span[1]} in {name}.", "Write the earlier one first: A..B."
+            )
+        return list(available[first : last + 1])
+    if choice.keys:
+        wanted = {key_of(key, available, name) for key in choice.keys}
+        return [key for key in available if key in wanted]
+    return list(available)
+
+
+def key_of(text: str, available: Sequence[str], name: str) -> str:
+    """The key that is meant: itself, or `date=2026-01-01,region=eu` for one of several dimensions.
+
+    Raises `InvalidInput` with the nearest ones where there is none.
+    """
+    parts = [part.partition("=") for part in text.split(",")]
+    if text not in available and all(equals for _, equals, _ in parts):
+        # Dagster joins the keys of the dimensions in the order of the dimensions' names.
+        joined = "|".join(value.strip() for _, _, value in sorted(parts))
+        if joined in available:
+            return joined
+    _check(text, name, available)
+    return text
+
+
+def normal(assets: Sequence[entities.Asset], text: str) -> str:
+    """A key of several dimensions, written `date=2026-01-01,region=eu`, as Dagster writes it; else the text itself."""
+    names = {name for asset in assets for name in asset.dimensions}
+    parts = [part.partition("=") for part in text.split(",")]
+    given = [name.strip() for name, equals, _ in parts if equals]
+    if len(given) < 2 or len(given) != len(parts) or set(given) != names:
+        return text
+    return "|".join(value.strip() for _, _, value in sorted(parts))
+
+
+def range_tags(chosen: Sequence[str], available: Sequence[str]) -> dict[str, str]:
+    """The tags of one run for a range of partitions. Raises `InvalidInput` where there are gaps in it."""
+    first = available.index(chosen[0])
+    if list(available[first : first + len(chosen)]) != list(chosen):
+        raise errors.InvalidInput(
+            f"{len(chosen)} partitions from {chosen[0]} to {chosen[-1]} have gaps between them, and one run has none.",
+            "Leave --single-run out: a backfill takes any partitions.",
+        )
+    return {"dagster/asset_partition_range_start": chosen[0], "dagster/asset_partition_range_end": chosen[-1]}
+
+
+def _made(api: dagster_api.DagsterApi, found: Partitioned, chosen: Sequence[str]) -> set[str]:
+    """The partitions that were made: of all the assets, or by a run of the job that succeeded."""
+    if isinstance(found, entities.Job):
+        return parse_job_made(dagster_api.query(api, JOB_MADE_QUERY, _partition_set(found)))
+    partitioned = [asset for asset in found if asset.partitions]
+    variables = {"keys": [{"path": list(asset.key)} for asset in partitioned], "partitions": list(chosen)}
+    made = parse_made(dagster_api.query(api, MADE_QUERY, variables))
+    return set.intersection(*(made.get(_place(asset), set()) for asset in partitioned))
+
+
+@dagster_api.reading("assetNodes")
+def parse_made(data: Mapping[str, Any]) -> dict[Place, set[str]]:
+    """The partitions that were made, by location, repository and asset, in the answer to `MADE_QUERY`."""
+    return {
+        _node_place(node): {event["partition"] for event in node["latestMaterializationByPartition"] if event}
+        for node in data["assetNodes"]
+    }
+
+
+@dagster_api.reading("partitionSetOrError")
+def parse_job_made(data: Mapping[str, Any]) -> set[str]:
+    """The partitions with a run that succeeded, in the answer to `JOB_MADE_QUERY`."""
+    found = dagster_api.expect(data, "partitionSetOrError", "PartitionSet")
+    results = dagster_api.expect(found, "partitionStatusesOrError", "PartitionStatuses")["results"]
+    return {result["partitionName"] for result in results if result["runStatus"] == "SUCCESS"}
 
 
 def asset_tags(api: dagster_api.DagsterApi, assets: Sequence[entities.Asset], partition: str | None) -> dict[str, str]:
@@ -87,7 +234,7 @@ def job_launch(
     """
     if not _wanted(partition, [job.name] if job.partition_set else [], job.name):
         return {}, config or {}
-    _check(partition, job.name, keys(api, job))
+    partition = key_of(partition or "", keys(api, job), job.name)
     variables = {**_partition_set(job), "partition": partition, "config": config is None}
     data = dagster_api.query(api, LAUNCH_QUERY, variables)
     return parse_job_tags(data), parse_job_config(data) if config is None else config
@@ -120,14 +267,12 @@ def tags(partition: str, dimensions: Sequence[str]) -> dict[str, str]:
 @dagster_api.reading("assetNodes")
 def parse_asset_partitions(data: Mapping[str, Any]) -> dict[Place, list[str]]:
     """The partition keys by location, repository and asset in the answer to `ASSETS_QUERY`."""
-    return {
-        (
-            node["repository"]["location"]["name"],
-            node["repository"]["name"],
-            tuple(node["assetKey"]["path"]),
-        ): list(node["partitionKeys"])
-        for node in data["assetNodes"]
-    }
+    return {_node_place(node): list(node["partitionKeys"]) for node in data["assetNodes"]}
+
+
+def _node_place(node: Mapping[str, Any]) -> Place:
+    repository = node["repository"]
+    return repository["location"]["name"], repository["name"], tuple(node["assetKey"]["path"])
 
 
 @dagster_api.reading("partitionSetOrError")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from daglab import dagster_api, entities, errors, launches, parse, partitions, selection, targets
+from daglab import backfills, dagster_api, entities, errors, launches, parse, partitions, selection, targets
 
 
 @dataclass(frozen=True)
 class Wanted:
     """What is asked for: one of job, assets, pattern and selection; `body` is the run config, None for none given.
 
+    `choice` is of several partitions, which become a backfill, or one ranged run where `single_run` says so.
     `repository` and `location` decide where several have that name.
     """
 
@@ -21,6 +23,8 @@ class Wanted:
     pattern: str | None = None
     chosen: selection.Selection | None = None
     partition: str | None = None
+    choice: partitions.Choice | None = None
+    single_run: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     repository: str | None = None
@@ -37,15 +41,78 @@ class Plan:
     after: frozenset[int] = frozenset()
 
 
-def prepare(api: dagster_api.DagsterApi, wanted: Wanted) -> list[Plan]:
-    """What to launch, in order; everything is checked, nothing is launched.
+@dataclass(frozen=True)
+class Prepared:
+    """What is to be launched: runs in their order, or one backfill; neither where nothing is missing.
 
-    Raises `InvalidInput` with everything that is wrong, listed as `errors` in its result.
+    `partitions` are the keys that were chosen, where several were asked for.
     """
+
+    runs: tuple[Plan, ...] = ()
+    backfill: backfills.Wanted | None = None
+    partitions: tuple[str, ...] = ()
+
+
+def prepare(api: dagster_api.DagsterApi, wanted: Wanted) -> Prepared:
+    """What to launch; everything is checked, nothing is launched.
+
+    Raises `InvalidInput` with everything that is wrong, listed as `errors` in its result, and `NotSetUp` where nobody
+    would work off a backfill.
+    """
+    found: entities.Job | list[entities.Asset]
     if wanted.job:
-        job = entities.find_job(api, wanted.job, repository=wanted.repository, location=wanted.location)
-        return [_of_job(api, job, wanted)]
-    return _of_assets(api, find_assets(api, wanted), wanted)
+        found = entities.find_job(api, wanted.job, repository=wanted.repository, location=wanted.location)
+    else:
+        found = find_assets(api, wanted)
+    if wanted.choice is None:
+        return Prepared(_runs(api, found, wanted))
+    chosen = partitions.choose(api, found, wanted.choice)
+    if len(chosen) == 1:
+        return Prepared(_runs(api, found, dataclasses.replace(wanted, partition=chosen[0])), partitions=tuple(chosen))
+    if not chosen:
+        return Prepared()
+    if wanted.single_run:
+        return Prepared(_ranged(api, found, chosen, wanted), partitions=tuple(chosen))
+    return Prepared(backfill=_backfill(api, found, chosen, wanted), partitions=tuple(chosen))
+
+
+def _runs(api: dagster_api.DagsterApi, found: entities.Job | list[entities.Asset], wanted: Wanted) -> tuple[Plan, ...]:
+    if isinstance(found, entities.Job):
+        return (_of_job(api, found, wanted),)
+    return tuple(_of_assets(api, found, wanted))
+
+
+def _ranged(
+    api: dagster_api.DagsterApi, found: entities.Job | list[entities.Asset], chosen: list[str], wanted: Wanted
+) -> tuple[Plan, ...]:
+    """One run for all the partitions, of assets whose code asks for a range."""
+    if isinstance(found, entities.Job):
+        raise errors.InvalidInput(
+            f"The job {found.name} takes one partition a run.",
+            "Leave --single-run out: a backfill runs each.",
+        )
+    partitioned = [asset for asset in found if asset.partitions]
+    tags = partitions.range_tags(chosen, partitions.keys(api, partitioned[0]))
+    return tuple(dataclasses.replace(plan, tags={**tags, **plan.tags}) for plan in _checked(api, found, wanted))
+
+
+def _backfill(
+    api: dagster_api.DagsterApi, found: entities.Job | list[entities.Asset], chosen: list[str], wanted: Wanted
+) -> backfills.Wanted:
+    if isinstance(found, entities.Job):
+        if wanted.body is not None:
+            raise errors.InvalidInput(
+                f"The job {found.name} makes the run config of each partition itself.", "Leave the run config out."
+            )
+        place = (found.partition_set or "", found.repository, found.location)
+        asked = backfills.Wanted(tuple(chosen), (), *place, tags=wanted.tags)
+    else:
+        if wanted.body:
+            _checked(api, found, wanted)
+        keys = tuple(asset.key for asset in found)
+        asked = backfills.Wanted(tuple(chosen), keys, tags=wanted.tags, body=wanted.body)
+    backfills.check(api, asked)
+    return asked
 
 
 def find_assets(api: dagster_api.DagsterApi, wanted: Wanted) -> list[entities.Asset]:
@@ -113,12 +180,24 @@ def _of_job(api: dagster_api.DagsterApi, job: entities.Job, wanted: Wanted) -> P
 
 
 def _of_assets(api: dagster_api.DagsterApi, assets: Sequence[entities.Asset], wanted: Wanted) -> list[Plan]:
-    body = wanted.body or {}
     wrong: errors.InvalidInput | None = None
+    if wanted.partition is not None:
+        wanted = dataclasses.replace(wanted, partition=partitions.normal(assets, wanted.partition))
     try:
         partitions.check(api, assets, wanted.partition)
     except errors.InvalidInput as error:
         wrong = error
+    return _checked(api, assets, wanted, wrong)
+
+
+def _checked(
+    api: dagster_api.DagsterApi,
+    assets: Sequence[entities.Asset],
+    wanted: Wanted,
+    wrong: errors.InvalidInput | None = None,
+) -> list[Plan]:
+    """The runs for assets; raises with what is wrong with their run config, and with the partition."""
+    body = wanted.body or {}
     problems = _not_selected(api, body, assets)
     shares, plans = targets.divide(assets), []
     for share in shares:

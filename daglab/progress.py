@@ -39,6 +39,17 @@ def follow(api: dagster_api.DagsterApi, entries: Mapping[str, dict[str, Any]], t
             show(api, run, entries[run.id], shown, several=len(entries) > 1)
 
 
+def tell(result: Mapping[str, Any], as_json: bool) -> None:
+    """Print what became of launches: a document, or a line for each."""
+    if as_json:
+        output.document(result)
+        return
+    if backfill := result.get("backfill"):
+        output.data("{backfill_id} {status}".format(**backfill))
+    for entry in result["runs"]:
+        output.data("{run_id} {status}".format(**entry))
+
+
 def failure(found: run_logs.Failure) -> dict[str, Any]:
     """Why something failed, in JSON."""
     return {"step": found.step, "error": found.error, "causes": list(found.causes)}

@@ -169,19 +169,29 @@ def _too_late(
 
 def waits_in_vain(api: dagster_api.DagsterApi) -> bool:
     """Whether no daemon takes runs out of the queue; False where there is no way to know."""
+    queues, health = _daemons(api)
+    return queues and health.get("QUEUED_RUN_COORDINATOR") is False
+
+
+def is_daemon_healthy(api: dagster_api.DagsterApi, kind: str) -> bool | None:
+    """Whether the daemon of this kind (BACKFILL) does its work; None where there is no way to know."""
+    return _daemons(api)[1].get(kind)
+
+
+def _daemons(api: dagster_api.DagsterApi) -> tuple[bool, Mapping[str, bool]]:
     try:
         return parse_daemons(dagster_api.query(api, DAEMONS_QUERY))
     except errors.DaglabError as error:
         log.info("the daemons can't be asked about: %s", error.message)
-        return False
+        return False, {}
 
 
 @dagster_api.reading("instance")
-def parse_daemons(data: Mapping[str, Any]) -> bool:
-    """Whether the daemon that takes runs out of the queue is not healthy, in the answer to `DAEMONS_QUERY`."""
+def parse_daemons(data: Mapping[str, Any]) -> tuple[bool, Mapping[str, bool]]:
+    """Whether runs are queued, and the health of each kind of daemon, in the answer to `DAEMONS_QUERY`."""
     instance = data["instance"]
     health = {each["daemonType"]: each["healthy"] for each in instance["daemonHealth"]["allDaemonStatuses"]}
-    return instance["runQueuingSupported"] is True and health.get("QUEUED_RUN_COORDINATOR") is False
+    return instance["runQueuingSupported"] is True, health
 
 
 def document(run: Run) -> dict[str, Any]:

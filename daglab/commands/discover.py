@@ -272,7 +272,7 @@ def _deliver(result: Mapping[str, Any], form: str | None, target: Path | None, a
 
 @click.command(name="discover")
 @click.option("--filter", "kind", type=click.Choice(KINDS), default="all", show_default=True, help="What to list.")
-@click.option("--select", metavar="SELECTION", help="Only assets of this selection, such as 'group:mart and +orders'.")
+@click.option("--select", metavar="SELECTION", help="Only assets of a selection, such as 'group:mart and kind:sql'.")
 @click.option("--pattern", metavar="PATTERN", help="Only names that match, such as 'src/*' (* ? [abc], quoted).")
 @click.option("--tags", metavar="K=V,...", help="Only jobs and assets with all of these tags; K alone for any value.")
 @click.option("--group", metavar="NAME", multiple=True, help="Only assets of this group (or of these: a,b).")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import sys
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from daglab import (
-    cancellation,
     config,
     dagster_api,
+    dispatch,
     errors,
     events,
     files,
@@ -24,11 +22,9 @@ from daglab import (
     parse,
     plans,
     progress,
-    runs,
     selection,
 )
-
-NOT_LAUNCHED, LAUNCHING = "NOT_LAUNCHED", "LAUNCHING"
+from daglab import partitions as partition_keys
 
 
 def read_config(source: str | None, text: str | None) -> dict[str, Any] | None:
@@ -54,168 +50,6 @@ def _standard_input() -> str:
     raise errors.InvalidInput("Standard input can't be read.", "Send the run config through a pipe, or name a file.")
 
 
-def carry_out(
-    api: dagster_api.DagsterApi,
-    settings: config.Config,
-    event: events.Event,
-    every: Sequence[plans.Plan],
-    result: dict[str, Any],
-    *,
-    timeout: float,
-    cancels: bool,
-) -> None:
-    """Launch the runs in their order, as there is room, and follow them all to their end, keeping `result` up to date.
-
-    Raises `NotGood` unless all succeeded, and `TimedOut` when the time is up; `cancels` ends what goes on then.
-    """
-    entries = result["runs"]
-    flying: list[str] = []
-    shown: set[tuple[str, str]] = set()
-
-    def launch_more() -> None:
-        for number in _ready(every, entries, settings.performance.max_concurrent_runs):
-            _launch(api, event, every[number], entries[number], first=flying == [])
-            flying.append(entries[number]["run_id"])
-
-    try:
-        launch_more()
-        for changed in runs.follow(api, flying, timeout=timeout, interval=settings.performance.polling_interval):
-            for run in changed:
-                progress.show(api, run, _entry(entries, run.id), shown, several=len(entries) > 1)
-            launch_more()
-    except errors.TimedOut as late:
-        if not cancels:
-            raise
-        _cancel(api, result, late)
-    _judge(api, result, timeout)
-
-
-def _ready(every: Sequence[plans.Plan], entries: Sequence[dict[str, Any]], room: int) -> Iterator[int]:
-    """The places of what may be launched now: all that it needs has succeeded, and there is room."""
-    for number, (plan, entry) in enumerate(zip(every, entries, strict=True)):
-        under_way = sum(each["run_id"] is not None and each["status"] not in runs.OVER for each in entries)
-        possible = all(entries[needed]["status"] == "SUCCESS" for needed in plan.after)
-        if entry["run_id"] is None and under_way < room and possible:
-            yield number
-
-
-def _judge(api: dagster_api.DagsterApi, result: dict[str, Any], timeout: float) -> None:
-    """Raise for what did not succeed, with the reasons."""
-    entries = result["runs"]
-    bad = [entry for entry in entries if entry["status"] != "SUCCESS"]
-    if not bad:
-        return
-    if result.get("cancelled"):
-        names = ", ".join(entry["run_id"] for entry in bad if entry["run_id"])
-        raise errors.TimedOut(
-            f"The run {names} had not ended after {timeout:g} s and was cancelled.",
-            f"See {bad[0]['url']}, or give it more time with --timeout.",
-        )
-    messages = []
-    for entry in bad:
-        if entry["run_id"] is None:
-            messages.append(f"Not launched, for what it needs was not made: {', '.join(entry['assets'])}.")
-            continue
-        messages.append(progress.why_failed(api, entry))
-    raise errors.NotGood("\n".join(messages), f"See {bad[0]['url']}")
-
-
-def entry_of(plan: plans.Plan, wanted: plans.Wanted, launch_id: str) -> dict[str, Any]:
-    """A run in the result, as long as it was not launched."""
-    return {
-        "run_id": None,
-        "launch_id": launch_id,
-        "status": NOT_LAUNCHED,
-        "job": wanted.job,
-        "location": plan.target.location,
-        "assets": ["/".join(key) for key in plan.target.assets],
-        "partition": wanted.partition,
-        "url": None,
-        "started_at": None,
-        "ended_at": None,
-        "duration_s": None,
-        "steps": [],
-        "errors": [],
-    }
-
-
-def _launch(
-    api: dagster_api.DagsterApi, event: events.Event, plan: plans.Plan, entry: dict[str, Any], *, first: bool = True
-) -> launches.Launched:
-    """Launch one run and put it into its entry."""
-    entry["status"] = LAUNCHING
-    run = launches.launch(api, plan.target, plan.body, plan.tags, launch_id=entry["launch_id"])
-    event.runs.append(run.id)
-    entry.update(run_id=run.id, status="LAUNCHED", url=runs.url(api, run.id))
-    what = "" if first else f" ({', '.join(entry['assets'])})"
-    output.note(f"Launched {run.id}{what}: {entry['url']}")
-    return run
-
-
-def _entry(entries: Sequence[dict[str, Any]], run_id: str) -> dict[str, Any]:
-    return next(entry for entry in entries if entry["run_id"] == run_id)
-
-
-def _cancel(api: dagster_api.DagsterApi, result: dict[str, Any], late: errors.TimedOut) -> None:
-    """End what goes on; `cancelled` in the result is whether that did it, None as long as it is not known.
-
-    `marked` is whether Dagster calls one cancelled, and its process has not answered.
-    """
-    going = [entry for entry in result["runs"] if entry["run_id"] and entry["status"] not in runs.OVER]
-    output.note(f"The time is up: cancelling {'the run' if len(going) == 1 else f'{len(going)} runs'}.")
-    result["cancelled"] = None
-    result["marked"] = False
-    outcomes = []
-    for entry in going:
-        try:
-            run, marked = cancellation.cancel(api, entry["run_id"])
-        except errors.DaglabError as error:
-            result["cancelled"] = False if isinstance(error, errors.TimedOut) else None
-            raise errors.TimedOut(f"{late.message} It was to be cancelled: {error.message}", error.hint) from error
-        entry.update(runs.document(run))
-        outcomes.append(run.status == "CANCELED")
-        result["marked"] = result["marked"] or marked
-        output.note(run.status if outcomes[-1] else f"It ended as {run.status} before it was cancelled.")
-        if marked:
-            output.warn("It is marked as cancelled and has not answered: what it was doing may go on.")
-    result["cancelled"] = any(outcomes)
-
-
-@contextlib.contextmanager
-def _keeping(api: dagster_api.DagsterApi, result: dict[str, Any]) -> Iterator[None]:
-    """Whatever ends the launching and waiting carries what is known of the runs, or how to find out."""
-    try:
-        yield
-    except errors.DaglabError as error:
-        launched = any(entry["run_id"] for entry in result["runs"])
-        error.result = {**(error.result or {}), **result} if launched else error.result
-        raise
-    except Exception as bug:  # whatever it is, the run that was launched is told
-        bug.result = result  # type: ignore[attr-defined]
-        raise
-    except (KeyboardInterrupt, errors.Terminated) as stop:
-        raise _interrupted(api, result, errors.stop_code(stop)) from None
-
-
-def _interrupted(api: dagster_api.DagsterApi, result: dict[str, Any], code: int) -> errors.Interrupted:
-    launched = [entry for entry in result["runs"] if entry["run_id"]]
-    going = [entry for entry in launched if entry["status"] not in runs.OVER] or launched
-    messages, hints = [], []
-    if going:
-        state = "may go on, it was being cancelled" if "cancelled" in result else "goes on"
-        messages.append(f"the run {', '.join(entry['run_id'] for entry in going)} {state}")
-        hints.append(f"See {going[0]['url']}")
-    for entry in result["runs"]:
-        if entry["status"] == LAUNCHING:
-            result["launch"] = "unknown"
-            messages.append("a run was being launched, and may exist")
-            hints.append(
-                f"Look for the tag {launches.LAUNCH_TAG}={entry['launch_id']} among the runs at {api.url}/runs."
-            )
-    what = "; ".join(messages) or "nothing was launched"
-    return errors.Interrupted(f"Interrupted; {what}.", " ".join(hints), result=result, exit_code=code)
-
-
 def _one_target(**given: str | None) -> None:
     if sum(value is not None for value in given.values()) != 1:
         raise errors.WrongUsage(
@@ -232,15 +66,19 @@ def _refuse_both(one: str, first: object, other: str, second: object) -> None:
 @click.command(name="run")
 @click.option("--job", metavar="NAME", help="The job to launch.")
 @click.option("--asset-selection", metavar="KEYS", help="The assets to materialize, such as orders,src/customers.")
-@click.option(
-    "--select", metavar="SELECTION", help="Those of Dagster's selection language, such as 'group:mart and +orders'."
-)
+@click.option("--select", metavar="SELECTION", help="Those of a selection, such as 'group:mart and not kind:sql'.")
 @click.option("--asset-pattern", metavar="PATTERN", help="Those whose key matches a shell pattern, such as 'orders/*'.")
 @click.option("--location", metavar="NAME", help="The code location, where several have that name.")
 @click.option("--repo", metavar="NAME", help="The repository, where several have that name.")
 @click.option("--run-config", metavar="FILE", help="Run config in YAML or JSON; - reads standard input.")
 @click.option("--config-yaml", metavar="TEXT", help="Run config itself, in YAML or JSON.")
-@click.option("--partition", metavar="KEY", help="The partition to run.")
+@click.option("--partition", metavar="KEY", help="The partition to run; date=2026-01-01,region=eu for two dimensions.")
+@click.option("--partition-range", metavar="A..B", help="The partitions from A to B: a backfill.")
+@click.option("--partitions", metavar="KEYS", help="These partitions, such as eu,us: a backfill.")
+@click.option("--all-partitions", is_flag=True, help="All partitions: a backfill.")
+@click.option("--latest-partition", is_flag=True, help="The last partition.")
+@click.option("--missing-only", is_flag=True, help="Of these partitions, or of all, those that were not made yet.")
+@click.option("--single-run", is_flag=True, help="One run for a range of partitions, where the assets' code takes one.")
 @click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="A tag of the run. May be repeated.")
 @click.option("--validate-only", is_flag=True, help="Check target, partition and run config, and launch nothing.")
 @click.option("--wait/--no-wait", "waits", default=True, show_default=True, help="Wait for the end of the run.")
@@ -257,18 +95,19 @@ def command(
     repo: str | None,
     run_config: str | None,
     config_yaml: str | None,
-    partition: str | None,
     tags: Sequence[str],
     validate_only: bool,
     waits: bool,
     timeout: float | None,
     cancel_on_timeout: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Launch a job or assets on the deployment, and wait for the end.
 
     Assets of several code locations, or partitioned in several ways, take several runs: each is launched when what it
-    needs of the others is made, and all are followed together.
+    needs of the others is made, and all are followed together. More than one partition becomes a backfill, which the
+    deployment's own daemon works off.
 
     Exits with 0 for a run that succeeded, 4 for one that did not (each failed step is shown with its exception),
     7 when partition or run config are not valid (all that is wrong is shown), 9 when the time is up (the run goes
@@ -278,8 +117,9 @@ def command(
     Examples:
       daglab run --asset-selection orders,customers
       daglab run --job report --run-config report.yaml --timeout 600 --json
-      daglab run --select '+customer_orders and not group:raw'
+      daglab run --select '+key:customer_orders and not group:raw'
       daglab run --asset-pattern 'mart/*' --partition 2026-11-01 --tag team=sales
+      daglab run --asset-selection daily --partition-range 2026-11-01..2026-11-30 --missing-only
     """
     _one_target(job=job, assets=asset_selection, select=select, pattern=asset_pattern)
     _refuse_both("--run-config", run_config is not None, "--config-yaml", config_yaml is not None)
@@ -289,7 +129,9 @@ def command(
         assets=parse.asset_keys(asset_selection) if asset_selection is not None else (),
         pattern=asset_pattern,
         chosen=selection.read(select) if select is not None else None,
-        partition=partition,
+        partition=given["partition"],
+        choice=_choice(**given),
+        single_run=given["single_run"],
         tags=launches.read_tags(tags),
     )
     flags = {"dagster.repository_location_name": location, "dagster.repository_name": repo}
@@ -305,67 +147,86 @@ def command(
         api = dagster_api.connect(settings, operation=event.id)
         event.traffic = api.traffic
         if not validate_only:
-            _permit(api, cancels=cancel_on_timeout)
-        every = plans.prepare(api, wanted)
+            _permit(api, backfill=wanted.choice is not None and not wanted.single_run, cancels=cancel_on_timeout)
+        prepared = plans.prepare(api, wanted)
         if validate_only:
-            _say_valid(every, wanted, as_json)
+            _say_valid(prepared, wanted, as_json)
             return
-        result = _fresh_result(every, wanted)
-        with _keeping(api, result):
-            if waits:
-                limit = timeout or settings.performance.max_wait_time
-                carry_out(api, settings, event, every, result, timeout=limit, cancels=cancel_on_timeout)
-            else:
-                _launch_all(api, settings, event, every, result)
-        if as_json:
-            output.document(result)
-        else:
-            for entry in result["runs"]:
-                output.data("{run_id} {status}".format(**entry))
+        result = dispatch.fresh_result(prepared, wanted)
+        limit = (timeout or settings.performance.max_wait_time) if waits else None
+        try:
+            with dispatch.keeping(result):
+                _launch(api, settings, prepared, result, limit, cancels=cancel_on_timeout)
+        finally:
+            event.runs.extend(entry["run_id"] for entry in result["runs"] if entry["run_id"])
+        progress.tell(result, as_json)
 
 
-def _permit(api: dagster_api.DagsterApi, *, cancels: bool) -> None:
-    dagster_api.permit(api, "launchRun")
-    if cancels:
-        dagster_api.permit(api, "terminateRun")
-
-
-def _fresh_result(every: Sequence[plans.Plan], wanted: plans.Wanted) -> dict[str, Any]:
-    """The result before anything is launched; each run has a launch id of its own."""
-    launch_id = str(uuid.uuid4())
-    ids = [launch_id, *(f"{launch_id}.{number}" for number in range(2, len(every) + 1))]
-    entries = [entry_of(plan, wanted, each) for plan, each in zip(every, ids, strict=True)]
-    if len(every) > 1:
-        output.note(f"It takes {len(every)} runs:")
-        for number, plan in enumerate(every, start=1):
-            after = ", ".join(str(needed + 1) for needed in sorted(plan.after))
-            names = ", ".join("/".join(key) for key in plan.target.assets)
-            output.note(f"  {number}. in {plan.target.location}: {names}{f' (after {after})' if after else ''}")
-    return {"ok": True, "launch_id": launch_id, "runs": entries}
-
-
-def _launch_all(
+def _launch(
     api: dagster_api.DagsterApi,
     settings: config.Config,
-    event: events.Event,
-    every: Sequence[plans.Plan],
+    prepared: plans.Prepared,
     result: dict[str, Any],
+    limit: float | None,
+    *,
+    cancels: bool,
 ) -> None:
-    """Launch the runs without waiting; warn of a queue that nobody works off."""
-    room = settings.performance.max_concurrent_runs
-    if any(plan.after for plan in every) or len(every) > room:
-        result["runs"].clear()
-        raise errors.InvalidInput(
-            f"These {len(every)} runs wait for each other, and with --no-wait nobody would launch the later ones.",
-            "Leave --no-wait out, or raise performance.max_concurrent_runs where no run needs another one.",
+    """Launch what is prepared, and follow it for at most `limit` seconds; None for not at all."""
+    if prepared.backfill and limit:
+        dispatch.carry_out_backfill(api, settings, prepared.backfill, result, timeout=limit, cancels=cancels)
+    elif prepared.backfill:
+        dispatch.start_backfill(api, prepared.backfill, result)
+    elif not prepared.runs:
+        output.note("Nothing is missing; nothing was launched.")
+    elif limit:
+        dispatch.carry_out(api, settings, prepared.runs, result, timeout=limit, cancels=cancels)
+    else:
+        dispatch.launch_all(api, settings, prepared.runs, result)
+
+
+def _permit(api: dagster_api.DagsterApi, *, backfill: bool, cancels: bool) -> None:
+    dagster_api.permit(api, "launchPartitionBackfill" if backfill else "launchRun")
+    if cancels:
+        dagster_api.permit(api, "cancelPartitionBackfill" if backfill else "terminateRun")
+
+
+def _choice(
+    *,
+    partition: str | None,
+    partition_range: str | None,
+    partitions: str | None,
+    all_partitions: bool,
+    latest_partition: bool,
+    missing_only: bool,
+    single_run: bool,
+) -> partition_keys.Choice | None:
+    """Which of several partitions are asked for; None where none of the options asks for them."""
+    several = (partition_range, partitions, all_partitions or None, latest_partition or None)
+    given = sum(value is not None for value in several)
+    if given + (partition is not None) > 1:
+        raise errors.WrongUsage("The options that choose partitions say different things.", "Give one of them.")
+    if partition is not None and (missing_only or single_run):
+        raise errors.WrongUsage(
+            "--missing-only and --single-run are for several partitions.", "Leave them out, or give --partitions."
         )
-    for plan, entry in zip(every, result["runs"], strict=True):
-        progress.warn_of_queue(api, _launch(api, event, plan, entry).status)
+    if not given and not missing_only:
+        if single_run:
+            raise errors.WrongUsage("--single-run is for several partitions.", "Add --partition-range A..B.")
+        return None
+    return partition_keys.Choice(
+        keys=tuple(parse.names([partitions])) if partitions is not None else (),
+        span=parse.span(partition_range, "--partition-range") if partition_range is not None else None,
+        every=all_partitions,
+        latest=latest_partition,
+        missing=missing_only,
+    )
 
 
-def _say_valid(every: Sequence[plans.Plan], wanted: plans.Wanted, as_json: bool) -> None:
+def _say_valid(prepared: plans.Prepared, wanted: plans.Wanted, as_json: bool) -> None:
     output.note("Everything is valid; nothing was launched.")
     if as_json:
-        assets = ["/".join(key) for plan in every for key in plan.target.assets]
-        document = {"ok": True, "job": wanted.job, "assets": assets, "partition": wanted.partition, "errors": []}
-        output.document(document)
+        keys = [key for plan in prepared.runs for key in plan.target.assets]
+        assets = ["/".join(key) for key in (prepared.backfill.assets if prepared.backfill else keys)]
+        several = {"partitions": list(prepared.partitions)} if wanted.choice else {}
+        document = {"ok": True, "job": wanted.job, "assets": assets, "partition": wanted.partition, **several}
+        output.document({**document, "errors": []})

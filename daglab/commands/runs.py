@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from daglab import (
+    backfills,
     cancellation,
     config,
     dagster_api,
@@ -189,15 +190,7 @@ def _follow(link: Link, ids: list[str], timeout: float | None, as_json: bool) ->
     except errors.DaglabError as error:
         error.result = result
         raise
-    _tell(result, as_json)
-
-
-def _tell(result: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        output.document(result)
-    else:
-        for entry in result["runs"]:
-            output.data(f"{entry['run_id']} {entry['status']}")
+    progress.tell(result, as_json)
 
 
 @command.command(name="logs")
@@ -309,7 +302,7 @@ def cancel_command(run: Sequence[str], force: bool, as_json: bool) -> None:
             raise errors.NotGood(
                 f"Had ended already: {', '.join(others)}.", "There is nothing to cancel.", result=result
             )
-        _tell(result, as_json)
+        progress.tell(result, as_json)
 
 
 @command.command(name="retry")
@@ -342,7 +335,7 @@ def retry_command(run: str, how: str | None, waits: bool, timeout: float | None,
             _follow(link, [new.id], timeout, as_json)
         else:
             entry = {"run_id": new.id, "status": "LAUNCHED", "url": runs.url(api, new.id)}
-            _tell({"ok": True, "runs": [entry]}, as_json)
+            progress.tell({"ok": True, "runs": [entry]}, as_json)
 
 
 @command.command(name="compare")
@@ -373,9 +366,9 @@ def compare_command(one: str, other: str, as_json: bool) -> None:
 @output.connection_options
 @output.json_option
 def settle_command(launch_id: str, as_json: bool) -> None:
-    """Find out whether a launch, whose answer was lost, has made a run: ID is the launch id that was told then.
+    """Find out whether a launch, whose answer was lost, has made a run or a backfill: ID is what was told then.
 
-    Exits with 0 when there is a run, whatever became of it, and with 4 when none was made.
+    Exits with 0 when there is one, whatever became of it, and with 4 when none was made.
 
     \b
     Example:
@@ -383,12 +376,17 @@ def settle_command(launch_id: str, as_json: bool) -> None:
     """
     with _linked("settle") as link:
         api, link.event.target = link.api, launch_id
+        result: dict[str, Any] = {"launch": "found", "launch_id": launch_id, "runs": []}
+        if backfill_id := backfills.by_tag(api, launch_id):
+            result["backfill"] = backfills.document(backfills.look(api, backfill_id))
+            progress.tell({"ok": True, **result}, as_json)
+            return
         if (found := launches.wait_for_tag(api, launch_id)) is None:
             raise errors.NotGood(
-                f"No run was launched with the id {launch_id}.",
+                f"Nothing was launched with the id {launch_id}.",
                 "Launch it again.",
-                result={"launch": "none", "launch_id": launch_id, "runs": []},
+                result={**result, "launch": "none"},
             )
         link.event.runs.append(found.id)
         entry = {"run_id": found.id, "status": found.status, "url": runs.url(api, found.id)}
-        _tell({"ok": True, "launch": "found", "launch_id": launch_id, "runs": [entry]}, as_json)
+        progress.tell({"ok": True, **result, "runs": [entry]}, as_json)

@@ -496,7 +496,7 @@ def test_a_lost_launch_and_a_look_up_that_fails(document: Run, graphql: Run, pro
     env = {**impatient(2), "DAGLAB_DAGSTER__GRAPHQL__MAX_RETRIES": "0"}
     result = document("--asset-selection", "raw_orders", exit_code=5, url=proxy.url, env=env)
     assert result["launch"] == "unknown"
-    assert "Asking for its run failed, too" in result["error"]["message"]
+    assert "Asking for the run failed, too" in result["error"]["message"]
     assert len(made(graphql, result["launch_id"])) == 1
     assert proxy.seen.count("Launch") == 1
 

@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 
-from daglab import attach, cancellation, entities, launches, partitions, reexecution, run_logs, run_records, runs
+from daglab import (
+    attach,
+    backfills,
+    cancellation,
+    entities,
+    launches,
+    partitions,
+    reexecution,
+    run_logs,
+    run_records,
+    runs,
+)
 
 Cli = Callable[..., Any]
 
@@ -54,7 +65,8 @@ def test_every_query_is_valid(old: Any) -> None:
     texts = [entities.workspace_query(with_metadata=True), entities.WORKSPACE_QUERY]
     fields = () if old.version.startswith("1.5.") else ("kinds", "tags", "owners")
     texts += [entities.assets_query(fields, by_key=by_key, with_metadata=True) for by_key in (False, True)]
-    for module in (launches, partitions, runs, attach, cancellation, reexecution, run_logs, run_records):
+    modules = (launches, partitions, runs, attach, cancellation, reexecution, run_logs, run_records, backfills)
+    for module in modules:
         found = (value for name, value in vars(module).items() if name.endswith(("_QUERY", "_MUTATION")))
         texts += [value for value in found if isinstance(value, str)]
     assert len(texts) > 18
@@ -136,7 +148,7 @@ def test_a_queue_without_a_daemon_is_warned_of(daglab: Callable[..., Any], queue
     ("text", "keys"),
     [
         ("*src/totals", {"orders", "src/totals"}),
-        ("group:mart or kind:csv", {"orders", "src/totals"}),
+        ('key:"src/*" or kind:csv', {"orders", "src/totals"}),
         ("partitions:static", {"regional"}),
         ('job:shop_job and not key:"src/*"', {"orders"}),
     ],
@@ -168,7 +180,7 @@ def test_looking_at_runs(daglab: Callable[..., Any]) -> None:
     assert shown["materializations"][0]["asset"] == "orders"
     assert daglab("runs", "wait", run["run_id"][:8])["runs"][0]["status"] == "SUCCESS"
     assert "RUN_SUCCESS" in {event["kind"] for event in daglab("runs", "logs", run["run_id"])["events"]}
-    assert "orders" in daglab("runs", "logs", run["run_id"], "--stderr")["stderr"]
+    assert isinstance(daglab("runs", "logs", run["run_id"], "--stdout")["stdout"], str)
     assert daglab("runs", "settle", run["launch_id"])["runs"][0]["run_id"] == run["run_id"]
 
 
@@ -179,6 +191,23 @@ def test_running_again_and_comparing(daglab: Callable[..., Any]) -> None:
     assert daglab("runs", "compare", failed["run_id"], again["run_id"])["status"] == ["FAILURE", "FAILURE"]
     [endless] = daglab("run", "--job", "endless", "--no-wait")["runs"]
     assert daglab("runs", "cancel", endless["run_id"])["runs"][0]["status"] == "CANCELED"
+
+
+def test_a_backfill(daglab: Callable[..., Any], queue: Any) -> None:
+    result = daglab("run", "--asset-selection", "regional", "--all-partitions", "--timeout", "200")
+    assert set(result["backfill"]["counts"]) == {"SUCCESS"}
+    assert daglab("run", "--asset-selection", "regional", "--missing-only")["runs"] == []
+    assert daglab("runs", "settle", result["launch_id"])["backfill"]["status"].startswith("COMPLETED")
+    no_daemon = ["run", "--asset-selection", "regional", "--all-partitions"]
+    assert "daemon" in daglab(*no_daemon, url=queue.url, code=3)["error"]["message"]
+
+
+def test_a_backfill_with_run_config(daglab: Callable[..., Any], old: Any) -> None:
+    arguments = ["run", "--asset-selection", "regional", "--all-partitions", "--config-yaml", "{loggers: {}}"]
+    if old.version.startswith(("1.5.", "1.8.")):
+        assert "takes no run config" in daglab(*arguments, code=3)["error"]["message"]
+    else:
+        assert daglab(*arguments, "--timeout", "200")["ok"] is True
 
 
 def test_an_export_is_attached_in_each_way(daglab: Callable[..., Any], old: Any, tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from daglab import (
     config,
     config_keys,
     dagster_api,
+    dispatch,
     entities,
     errors,
-    events,
     export_record,
     exports,
     helpers,
@@ -30,7 +30,6 @@ from daglab import (
 )
 from daglab.commands import config as config_command
 from daglab.commands import export as export_command
-from daglab.commands import run as run_command
 from daglab.commands import scaffold
 
 Loaded = config.Config
@@ -84,11 +83,8 @@ def waited(settings: Loaded, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(runs, "follow", follow)
     plan = plans.Plan(targets.Target("j", "r", "l"), {}, {})
     result = {"runs": [{"run_id": "r", "status": "SUCCESS"}]}
-    with events.recording(settings.root, "run") as event:
-        limit = settings.performance.max_wait_time
-        run_command.carry_out(
-            dagster_api.connect(settings), settings, event, [plan], result, timeout=limit, cancels=False
-        )
+    limit = settings.performance.max_wait_time
+    dispatch.carry_out(dagster_api.connect(settings), settings, [plan], result, timeout=limit, cancels=False)
     return asked
 
 
@@ -96,7 +92,7 @@ def under_way(settings: Loaded) -> int:
     """How many of 20 runs are launched at first."""
     plan = plans.Plan(targets.Target("j", "r", "l"), {}, {})
     entries: list[dict[str, Any]] = [{"run_id": None, "status": "NOT_LAUNCHED"} for _ in range(20)]
-    for number in run_command._ready([plan] * 20, entries, settings.performance.max_concurrent_runs):
+    for number in dispatch._ready([plan] * 20, entries, settings.performance.max_concurrent_runs):
         entries[number].update(run_id="r", status="STARTED")
     return sum(entry["run_id"] is not None for entry in entries)
 

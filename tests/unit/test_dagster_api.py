@@ -16,6 +16,7 @@ import responses
 
 import daglab
 from daglab import (
+    backfills,
     cancellation,
     config,
     dagster_api,
@@ -406,6 +407,14 @@ def _recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]
         lambda: next(run_records.search(api)),
         lambda: next(run_records.search(api, statuses=["FAILURE"], job="j", tags={"k": "v"}, since=1.5, limit=3)),
         lambda: run_records.detail(api, "a"),
+        lambda: backfills.launch(api, backfills.Wanted(("p",), (key,), body={"ops": {}})),
+        lambda: backfills.launch(api, backfills.Wanted(("p",), (), "set", "r", "l", {"k": "v"})),
+        lambda: backfills.look(api, "a"),
+        lambda: backfills.by_tag(api, "id"),
+        lambda: backfills.cancel(api, "a"),
+        lambda: dagster_api.query(api, backfills.PARAMETERS_QUERY),
+        lambda: partitions._made(api, [one], ["p"]),
+        lambda: partitions._made(api, job, ["p"]),
         lambda: dagster_api.query(
             api, reexecution.RETRY_MUTATION, {"params": {"parentRunId": "a", "strategy": reexecution.STRATEGIES["all"]}}
         ),

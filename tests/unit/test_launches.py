@@ -425,7 +425,7 @@ def test_an_error_after_the_run_was_made(
 def test_an_error_and_nobody_knows_more(name: str, api: dagster_api.DagsterApi) -> None:
     on("Launch", {"launchRun": BROKEN[name]})
     on("RunByTag", status=502)
-    with pytest.raises(errors.OutcomeUnknown, match=r"no space.*Asking for its run failed, too") as caught:
+    with pytest.raises(errors.OutcomeUnknown, match=r"no space.*Asking for the run failed, too") as caught:
         launches.launch(api, TARGET, {}, {}, launch_id="id1")
     assert caught.value.result == {"launch": "unknown", "launch_id": "id1", "runs": []}
 
@@ -485,7 +485,7 @@ def test_a_lost_answer_and_no_run(name: str, api: dagster_api.DagsterApi, clock:
     assert caught.value.exit_code == 5
     assert caught.value.result == {"launch": "unknown", "launch_id": "id1", "runs": []}
     assert "No run carries the tag daglab/launch_id=id1 so far" in caught.value.message
-    assert f"daglab/launch_id=id1 among the runs at {URL}/runs" in str(caught.value.hint)
+    assert "daglab runs settle id1" in str(caught.value.hint)
     assert len(asked("Launch")) == 1
     assert sum(clock.slept) == pytest.approx(TIMEOUT, abs=1)
 
@@ -518,7 +518,7 @@ LOOKUPS: dict[str, dict[str, Any]] = {
 def test_a_lost_answer_and_the_look_up_fails(name: str, api: dagster_api.DagsterApi) -> None:
     on("Launch", **LOST["broken off"])
     on("RunByTag", **LOOKUPS[name])
-    with pytest.raises(errors.OutcomeUnknown, match="Asking for its run failed, too") as caught:
+    with pytest.raises(errors.OutcomeUnknown, match="Asking for the run failed, too") as caught:
         launches.launch(api, TARGET, {}, {}, launch_id="id1")
     assert caught.value.result == {"launch": "unknown", "launch_id": "id1", "runs": []}
 

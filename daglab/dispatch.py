@@ -1,0 +1,303 @@
+"""Launches that are carried out: in their order, followed together, ended when the time is up.
+
+What is known of them stands in the result all the while, so that it is told whatever ends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from daglab import (
+    backfills,
+    cancellation,
+    config,
+    dagster_api,
+    errors,
+    launches,
+    output,
+    plans,
+    progress,
+    run_records,
+    runs,
+)
+
+NOT_LAUNCHED, LAUNCHING = "NOT_LAUNCHED", "LAUNCHING"
+FAILED_SHOWN = 5  # of a backfill's runs
+
+
+def fresh_result(prepared: plans.Prepared, wanted: plans.Wanted) -> dict[str, Any]:
+    """The result before anything is launched; each run has a launch id of its own."""
+    launch_id = str(uuid.uuid4())
+    ids = [launch_id, *(f"{launch_id}.{number}" for number in range(2, len(prepared.runs) + 1))]
+    partition = prepared.partitions[0] if len(prepared.partitions) == 1 else wanted.partition
+    entries = [_entry_of(plan, wanted.job, partition, each) for plan, each in zip(prepared.runs, ids, strict=False)]
+    result: dict[str, Any] = {"ok": True, "launch_id": launch_id, "runs": entries}
+    if prepared.partitions:
+        result["partitions"] = list(prepared.partitions)
+    if prepared.backfill:
+        result["backfill"] = {"backfill_id": None, "status": NOT_LAUNCHED, "counts": {}, "url": None, "error": None}
+    if len(entries) > 1:
+        output.note(f"It takes {len(entries)} runs:")
+        for number, plan in enumerate(prepared.runs, start=1):
+            after = ", ".join(str(needed + 1) for needed in sorted(plan.after))
+            names = ", ".join("/".join(key) for key in plan.target.assets)
+            output.note(f"  {number}. in {plan.target.location}: {names}{f' (after {after})' if after else ''}")
+    return result
+
+
+def launch_all(
+    api: dagster_api.DagsterApi,
+    settings: config.Config,
+    every: Sequence[plans.Plan],
+    result: dict[str, Any],
+) -> None:
+    """Launch the runs without waiting; warn of a queue that nobody works off."""
+    room = settings.performance.max_concurrent_runs
+    if any(plan.after for plan in every) or len(every) > room:
+        result["runs"].clear()
+        raise errors.InvalidInput(
+            f"These {len(every)} runs wait for each other, and with --no-wait nobody would launch the later ones.",
+            "Leave --no-wait out, or raise performance.max_concurrent_runs where no run needs another one.",
+        )
+    for plan, entry in zip(every, result["runs"], strict=True):
+        progress.warn_of_queue(api, _launch(api, plan, entry).status)
+
+
+def carry_out(
+    api: dagster_api.DagsterApi,
+    settings: config.Config,
+    every: Sequence[plans.Plan],
+    result: dict[str, Any],
+    *,
+    timeout: float,
+    cancels: bool,
+) -> None:
+    """Launch the runs in their order, as there is room, and follow them all to their end, keeping `result` up to date.
+
+    Raises `NotGood` unless all succeeded, and `TimedOut` when the time is up; `cancels` ends what goes on then.
+    """
+    entries = result["runs"]
+    flying: list[str] = []
+    shown: set[tuple[str, str]] = set()
+
+    def launch_more() -> None:
+        for number in _ready(every, entries, settings.performance.max_concurrent_runs):
+            _launch(api, every[number], entries[number], first=flying == [])
+            flying.append(entries[number]["run_id"])
+
+    try:
+        launch_more()
+        for changed in runs.follow(api, flying, timeout=timeout, interval=settings.performance.polling_interval):
+            for run in changed:
+                progress.show(api, run, _entry(entries, run.id), shown, several=len(entries) > 1)
+            launch_more()
+    except errors.TimedOut as late:
+        if not cancels:
+            raise
+        _cancel(api, result, late)
+    _judge(api, result, timeout)
+
+
+def _ready(every: Sequence[plans.Plan], entries: Sequence[dict[str, Any]], room: int) -> Iterator[int]:
+    """The places of what may be launched now: all that it needs has succeeded, and there is room."""
+    for number, (plan, entry) in enumerate(zip(every, entries, strict=True)):
+        under_way = sum(each["run_id"] is not None and each["status"] not in runs.OVER for each in entries)
+        possible = all(entries[needed]["status"] == "SUCCESS" for needed in plan.after)
+        if entry["run_id"] is None and under_way < room and possible:
+            yield number
+
+
+def _judge(api: dagster_api.DagsterApi, result: dict[str, Any], timeout: float) -> None:
+    """Raise for what did not succeed, with the reasons."""
+    entries = result["runs"]
+    bad = [entry for entry in entries if entry["status"] != "SUCCESS"]
+    if not bad:
+        return
+    if result.get("cancelled"):
+        names = ", ".join(entry["run_id"] for entry in bad if entry["run_id"])
+        raise errors.TimedOut(
+            f"The run {names} had not ended after {timeout:g} s and was cancelled.",
+            f"See {bad[0]['url']}, or give it more time with --timeout.",
+        )
+    messages = []
+    for entry in bad:
+        if entry["run_id"] is None:
+            messages.append(f"Not launched, for what it needs was not made: {', '.join(entry['assets'])}.")
+            continue
+        messages.append(progress.why_failed(api, entry))
+    raise errors.NotGood("\n".join(messages), f"See {bad[0]['url']}")
+
+
+def _entry_of(plan: plans.Plan, job: str | None, partition: str | None, launch_id: str) -> dict[str, Any]:
+    """A run in the result, as long as it was not launched."""
+    return {
+        "run_id": None,
+        "launch_id": launch_id,
+        "status": NOT_LAUNCHED,
+        "job": job,
+        "location": plan.target.location,
+        "assets": ["/".join(key) for key in plan.target.assets],
+        "partition": partition,
+        "url": None,
+        "started_at": None,
+        "ended_at": None,
+        "duration_s": None,
+        "steps": [],
+        "errors": [],
+    }
+
+
+def _launch(
+    api: dagster_api.DagsterApi, plan: plans.Plan, entry: dict[str, Any], *, first: bool = True
+) -> launches.Launched:
+    """Launch one run and put it into its entry."""
+    entry["status"] = LAUNCHING
+    run = launches.launch(api, plan.target, plan.body, plan.tags, launch_id=entry["launch_id"])
+    entry.update(run_id=run.id, status="LAUNCHED", url=runs.url(api, run.id))
+    what = "" if first else f" ({', '.join(entry['assets'])})"
+    output.note(f"Launched {run.id}{what}: {entry['url']}")
+    return run
+
+
+def _entry(entries: Sequence[dict[str, Any]], run_id: str) -> dict[str, Any]:
+    return next(entry for entry in entries if entry["run_id"] == run_id)
+
+
+def _cancel(api: dagster_api.DagsterApi, result: dict[str, Any], late: errors.TimedOut) -> None:
+    """End what goes on; `cancelled` in the result is whether that did it, None as long as it is not known.
+
+    `marked` is whether Dagster calls one cancelled, and its process has not answered.
+    """
+    going = [entry for entry in result["runs"] if entry["run_id"] and entry["status"] not in runs.OVER]
+    output.note(f"The time is up: cancelling {'the run' if len(going) == 1 else f'{len(going)} runs'}.")
+    result["cancelled"] = None
+    result["marked"] = False
+    outcomes = []
+    for entry in going:
+        try:
+            run, marked = cancellation.cancel(api, entry["run_id"])
+        except errors.DaglabError as error:
+            result["cancelled"] = False if isinstance(error, errors.TimedOut) else None
+            raise errors.TimedOut(f"{late.message} It was to be cancelled: {error.message}", error.hint) from error
+        entry.update(runs.document(run))
+        outcomes.append(run.status == "CANCELED")
+        result["marked"] = result["marked"] or marked
+        output.note(run.status if outcomes[-1] else f"It ended as {run.status} before it was cancelled.")
+        if marked:
+            output.warn("It is marked as cancelled and has not answered: what it was doing may go on.")
+    result["cancelled"] = any(outcomes)
+
+
+@contextlib.contextmanager
+def keeping(result: dict[str, Any]) -> Iterator[None]:
+    """Whatever ends the launching and waiting carries what is known of the runs, or how to find out."""
+    try:
+        yield
+    except errors.DaglabError as error:
+        launched = any(entry["run_id"] for entry in result["runs"]) or (result.get("backfill") or {}).get("backfill_id")
+        error.result = {**(error.result or {}), **result} if launched else error.result
+        raise
+    except Exception as bug:  # whatever it is, the run that was launched is told
+        bug.result = result  # type: ignore[attr-defined]
+        raise
+    except (KeyboardInterrupt, errors.Terminated) as stop:
+        raise _interrupted(result, errors.stop_code(stop)) from None
+
+
+def _interrupted(result: dict[str, Any], code: int) -> errors.Interrupted:
+    launched = [entry for entry in result["runs"] if entry["run_id"]]
+    going = [entry for entry in launched if entry["status"] not in runs.OVER] or launched
+    messages, hints = [], []
+    if going:
+        state = "may go on, it was being cancelled" if "cancelled" in result else "goes on"
+        messages.append(f"the run {', '.join(entry['run_id'] for entry in going)} {state}")
+        hints.append(f"See {going[0]['url']}")
+    for entry in result["runs"]:
+        if entry["status"] == LAUNCHING:
+            result["launch"] = "unknown"
+            messages.append("a run was being launched, and may exist")
+            hints.append(f"`daglab runs settle {entry['launch_id']}` tells whether it does.")
+    if backfill := result.get("backfill"):
+        _tell_of_backfill(backfill, result, messages, hints)
+    what = "; ".join(messages) or "nothing was launched"
+    return errors.Interrupted(f"Interrupted; {what}.", " ".join(hints), result=result, exit_code=code)
+
+
+def _tell_of_backfill(backfill: dict[str, Any], result: dict[str, Any], messages: list[str], hints: list[str]) -> None:
+    if backfill["backfill_id"]:
+        messages.append(f"the backfill {backfill['backfill_id']} goes on")
+        hints.append(f"See {backfill['url']}")
+    elif backfill["status"] == LAUNCHING:
+        result["launch"] = "unknown"
+        messages.append("a backfill was being made, and may exist")
+        hints.append(f"`daglab runs settle {result['launch_id']}` tells whether it does.")
+
+
+def start_backfill(api: dagster_api.DagsterApi, wanted: backfills.Wanted, result: dict[str, Any]) -> backfills.Backfill:
+    """Make a backfill, and put it into the result."""
+    entry = result["backfill"]
+    entry["status"] = LAUNCHING
+    made = backfills.look(api, backfills.launch(api, wanted, launch_id=result["launch_id"]))
+    entry.update(backfills.document(made))
+    output.note(f"Launched the backfill {made.id} of {len(wanted.keys)} partitions: {made.url}")
+    return made
+
+
+def carry_out_backfill(
+    api: dagster_api.DagsterApi,
+    settings: config.Config,
+    wanted: backfills.Wanted,
+    result: dict[str, Any],
+    *,
+    timeout: float,
+    cancels: bool,
+) -> None:
+    """Make a backfill and follow it to its end; raises as `carry_out` does."""
+    entry = result["backfill"]
+    made = start_backfill(api, wanted, result)
+    try:
+        interval = settings.performance.polling_interval
+        for look in backfills.follow(api, made.id, timeout=timeout, interval=interval):
+            made = look
+            entry.update(backfills.document(made))
+            output.note(f"{made.status}: {_counted(made)}")
+    except errors.TimedOut as late:
+        if not cancels:
+            raise
+        output.note("The time is up: cancelling the backfill.")
+        result["cancelled"] = None
+        try:
+            made = backfills.cancel(api, made.id)
+        except errors.DaglabError as error:
+            raise errors.TimedOut(f"{late.message} It was to be cancelled: {error.message}", error.hint) from error
+        entry.update(backfills.document(made))
+        result["cancelled"] = made.status == "CANCELED"
+        if result["cancelled"]:
+            raise errors.TimedOut(
+                f"The backfill {made.id} was not over after {timeout:g} s and was cancelled: {_counted(made)}.",
+                f"See {made.url}, or give it more time with --timeout.",
+            ) from late
+    if not made.is_good:
+        raise errors.NotGood(_why_not(api, made, result), f"See {made.url}")
+
+
+def _why_not(api: dagster_api.DagsterApi, made: backfills.Backfill, result: dict[str, Any]) -> str:
+    """How a backfill ended, with the first of its runs that failed, which are put into the result."""
+    lines = [f"The backfill {made.id} ended as {made.status}: {_counted(made)}."]
+    if made.error:
+        lines.append(f"  {made.error}")
+    tags = {backfills.BACKFILL_TAG: made.id}
+    for record in run_records.search(api, statuses=["FAILURE"], tags=tags, limit=FAILED_SHOWN):
+        entry = run_records.document(api, record)
+        result["runs"].append(entry)
+        lines.append(f"{record.partition or ''} {progress.why_failed(api, entry)}".strip())
+    return "\n".join(lines)
+
+
+def _counted(made: backfills.Backfill) -> str:
+    words = {"SUCCESS": "made", "FAILURE": "failed", "STARTED": "under way", "NOT_STARTED": "to come"}
+    counts = (f"{count} {words.get(status, status.lower())}" for status, count in made.counts.items())
+    return ", ".join(counts) or "nothing to count yet"

@@ -1,0 +1,142 @@
+"""Backfills: what is refused before one is made, how one that is under way is read, and which partitions are meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from daglab import backfills, config, dagster_api, errors, partitions
+
+PARAMETERS = {"__type": {"inputFields": [{"name": "partitionNames"}, {"name": "tags"}]}}
+WANTED = backfills.Wanted(("a", "b"), (("orders",),))
+
+
+@pytest.fixture
+def api(dagster: Any) -> dagster_api.DagsterApi:
+    return dagster_api.connect(config.load({"dagster.url": dagster.url}))
+
+
+def daemons(healthy: bool) -> dict[str, Any]:
+    status = {"daemonType": "BACKFILL", "healthy": healthy}
+    return {"instance": {"runQueuingSupported": False, "daemonHealth": {"allDaemonStatuses": [status]}}}
+
+
+# --- before one is made
+
+
+def test_without_a_daemon_it_is_refused(api: dagster_api.DagsterApi, dagster: Any) -> None:
+    dagster.answers["Daemons"] = daemons(False)
+    with pytest.raises(errors.NotSetUp, match="daemon that works off backfills does not run") as caught:
+        backfills.check(api, WANTED)
+    assert "dagster-daemon run" in str(caught.value.hint)
+    dagster.answers["Daemons"] = daemons(True)
+    backfills.check(api, WANTED)
+
+
+def test_a_deployment_that_does_not_tell_of_daemons_is_trusted(api: dagster_api.DagsterApi, dagster: Any) -> None:
+    backfills.check(api, WANTED)
+
+
+def test_an_old_version_takes_no_run_config(api: dagster_api.DagsterApi, dagster: Any) -> None:
+    dagster.answers["BackfillParameters"] = PARAMETERS
+    wanted = backfills.Wanted(("a", "b"), (("orders",),), body={"ops": {}})
+    with pytest.raises(errors.NotSetUp, match="takes no run config for a backfill"):
+        backfills.check(api, wanted)
+    PARAMETERS["__type"]["inputFields"].append({"name": "runConfigData"})
+    backfills.check(api, wanted)
+
+
+# --- how it stands
+
+
+def stand(status: str, version: str = "1.13.27", **more: Any) -> dict[str, Any]:
+    found = {"__typename": "PartitionBackfill", "id": "abc", "status": status, "numPartitions": 4, "error": None}
+    return {"version": version, "partitionBackfillOrError": {**found, "partitionStatusCounts": [], **more}}
+
+
+def test_the_counts_of_assets(api: dagster_api.DagsterApi) -> None:
+    names = ("Targeted", "InProgress", "Materialized", "Failed")
+    daily = {f"numPartitions{name}": count for name, count in zip(names, (10, 2, 3, 1), strict=True)}
+    plain = {"inProgress": False, "materialized": True, "failed": False}
+    data = {"assetBackfillStatuses": [daily, plain]}
+    found = backfills.parse_status(api, stand("REQUESTED", assetBackfillData=data))
+    assert found.counts == {"SUCCESS": 4, "FAILURE": 1, "STARTED": 2, "NOT_STARTED": 4}
+    assert (found.is_over, found.is_good) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "counts", "good"),
+    [
+        ("COMPLETED_SUCCESS", {"SUCCESS": 2}, True),
+        ("COMPLETED", {"SUCCESS": 2}, True),
+        ("COMPLETED", {"SUCCESS": 1, "FAILURE": 1}, False),
+        ("COMPLETED_FAILED", {"FAILURE": 2}, False),
+        ("FAILED", {}, False),
+        ("CANCELED", {"SUCCESS": 2}, False),
+    ],
+)
+def test_the_end_of_one(status: str, counts: dict[str, int], good: bool, api: dagster_api.DagsterApi) -> None:
+    """Before 1.8 there is one word for both ends, and the counts tell."""
+    told = [{"runStatus": each, "count": count} for each, count in counts.items()]
+    found = backfills.parse_status(api, stand(status, partitionStatusCounts=told))
+    assert (found.is_over, found.is_good) == (True, good)
+
+
+@pytest.mark.parametrize(
+    ("version", "place"),
+    [("1.5.14", "overview/backfills"), ("1.8.13", "runs/b"), ("1.13.27", "runs/b"), ("", "runs/b")],
+    [("1.5.14", "overview/backfills"), ("1.8.13", "runs/b"), ("1.13.27", "runs/b"), ("", "runs/b")],
+)
+def test_its_page_has_moved(version: str, place: str, api: dagster_api.DagsterApi) -> None:
+    assert backfills.parse_status(api, stand("REQUESTED", version)).url == f"{api.url}/{place}/abc"
+
+
+def test_one_that_is_gone(api: dagster_api.DagsterApi, dagster: Any) -> None:
+    gone = {"__typename": "BackfillNotFoundError", "message": "x"}
+    dagster.answers["BackfillStatus"] = {"version": "1", "partitionBackfillOrError": gone}
+    with pytest.raises(errors.OutcomeUnknown, match="does not know the backfill abc"):
+        backfills.look(api, "abc")
+
+
+def test_one_that_goes_on_when_the_time_is_up(api: dagster_api.DagsterApi, dagster: Any) -> None:
+    dagster.answers["BackfillStatus"] = stand("REQUESTED")
+    with pytest.raises(errors.TimedOut, match=r"abc is REQUESTED after 0\.05 s; it goes on"):
+        list(backfills.follow(api, "abc", timeout=0.05, interval=0.01))
+
+
+# --- which partitions
+
+KEYS = ["2026-11-01|eu", "2026-11-01|us", "2026-11-02|eu", "2026-11-02|us"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "chosen"),
+    [
+        (partitions.Choice(keys=("2026-11-02|us", "2026-11-01|eu")), [KEYS[0], KEYS[3]]),
+        (partitions.Choice(span=("2026-11-01|us", "2026-11-02|eu")), KEYS[1:3]),
+        (partitions.Choice(every=True), KEYS),
+        (partitions.Choice(latest=True), KEYS[-1:]),
+        (partitions.Choice(missing=True), KEYS),
+        (partitions.Choice(keys=("2026-11-02|us", "2026-11-02|us")), [KEYS[3]]),
+    ],
+)
+def test_the_keys_that_are_chosen(choice: partitions.Choice, chosen: list[str]) -> None:
+    assert partitions.chosen_keys(choice, KEYS, "a") == chosen
+
+
+def test_the_parts_of_a_key_may_come_in_any_order() -> None:
+    assert partitions.key_of("region=us, day=2026-11-02", KEYS, "a") == "2026-11-02|us"
+    assert partitions.key_of("2026-11-02|us", KEYS, "a") == "2026-11-02|us"
+    with pytest.raises(errors.InvalidInput, match="a has no partition day=2026-11-02"):
+        partitions.key_of("day=2026-11-02", KEYS, "a")
+    assert partitions.key_of("x=1,y=2", ["x=1,y=2"], "a") == "x=1,y=2"  # somebody's own key
+
+
+def test_one_run_takes_no_gaps() -> None:
+    assert partitions.range_tags(["b", "c"], ["a", "b", "c"]) == {
+        "dagster/asset_partition_range_start": "b",
+        "dagster/asset_partition_range_end": "c",
+    }
+    with pytest.raises(errors.InvalidInput, match="have gaps"):
+        partitions.range_tags(["a", "c"], ["a", "b", "c"])
