@@ -86,7 +86,6 @@ def test_the_end_of_one(status: str, counts: dict[str, int], good: bool, api: da
 @pytest.mark.parametrize(
     ("version", "place"),
     [("1.5.14", "overview/backfills"), ("1.8.13", "runs/b"), ("1.13.27", "runs/b"), ("", "runs/b")],
-    [("1.5.14", "overview/backfills"), ("1.8.13", "runs/b"), ("1.13.27", "runs/b"), ("", "runs/b")],
 )
 def test_its_page_has_moved(version: str, place: str, api: dagster_api.DagsterApi) -> None:
     assert backfills.parse_status(api, stand("REQUESTED", version)).url == f"{api.url}/{place}/abc"
