@@ -193,7 +193,7 @@ def _check_output(output: Path, notebook: Path) -> None:
         raise errors.InvalidInput(f"The export would overwrite the notebook {notebook}.", hint)
     if os.path.isdir(output):
         raise errors.InvalidInput(f"{output} is a folder.", hint)
-    if (there and not os.path.isfile(output)) or output.parts[1] in ("dev", "proc"):
+    if files.is_special(output):
         raise errors.InvalidInput(f"{output} is not an ordinary file.", hint)
 
 

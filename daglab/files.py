@@ -17,6 +17,15 @@ from daglab import errors, redaction
 LONGEST_LOCK = 5.0  # seconds
 
 
+def is_special(path: Path) -> bool:
+    """Whether a path is something else than an ordinary file, there or to be made: a folder, a device, a pipe.
+
+    All of /dev and /proc: /dev/stdout may lead to the very file that our output goes to.
+    """
+    inside = Path(os.path.abspath(path)).parts[1:2]
+    return inside in (("dev",), ("proc",)) or (os.path.exists(path) and not os.path.isfile(path))
+
+
 def write_atomic(path: Path, content: str | bytes, *, mode: int | None = None) -> None:
     """Write a file so that a reader sees the old one or the new one, never half of one; text becomes UTF-8.
 
@@ -26,7 +35,7 @@ def write_atomic(path: Path, content: str | bytes, *, mode: int | None = None) -
     with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         target = Path(os.path.realpath(path))  # through a symbolic link: the link stays, its target is replaced
-        if target.exists() and not target.is_file():
+        if is_special(path):
             raise errors.InvalidInput(f"{path} is not an ordinary file.", "Name a file that may be replaced.")
         descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:

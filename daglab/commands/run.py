@@ -51,7 +51,7 @@ def _standard_input() -> str:
 
 
 def _one_target(**given: str | None) -> None:
-    if sum(value is not None for value in given.values()) != 1:
+    if sum(map(bool, given.values())) != 1:
         raise errors.WrongUsage(
             "One of --job, --asset-selection, --select and --asset-pattern is needed, and only one.",
             "daglab run --asset-selection orders, or daglab run --job report",

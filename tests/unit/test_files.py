@@ -93,6 +93,17 @@ def test_a_new_file_gets_the_mode_that_the_umask_leaves(tmp_path: Path, umask: i
     assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("atomic", "new")] == [mode, mode]
 
 
+def test_write_atomic_leaves_the_file_alone_that_the_output_goes_to(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path\n"
+        "try: files.write_atomic(Path('/dev/stdout'), 'x')\n"
+        "except errors.InvalidInput: print('no')"
+    )
+    with (tmp_path / "out").open("w") as out:
+        subprocess.run(python(code), stdout=out, check=True)
+    assert (tmp_path / "out").read_text() == "no\n"
+
+
 @pytest.mark.parametrize("kind", ["fifo", "link to a fifo", "folder"])
 def test_write_atomic_replaces_ordinary_files_only(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "output"

@@ -58,6 +58,7 @@ def sent(dagster: Any) -> dict[str, Any]:
     ("arguments", "message"),
     [
         ([], "One of --job, --asset-selection, --select and --asset-pattern"),
+        (["--job", ""], "One of --job, --asset-selection, --select and --asset-pattern"),
         (["--job", "report", "--asset-pattern", "*"], "One of --job, --asset-selection, --select and --asset-pattern"),
         (["--asset-selection", "orders", "--asset-pattern", "*"], "One of"),
         (["--job", "report", "--run-config", "-", "--config-yaml", ""], "--run-config and --config-yaml"),
