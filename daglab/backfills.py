@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 import uuid
@@ -56,7 +57,7 @@ NEWEST_QUERY = """
 query Backfills($limit: Int) {
   partitionBackfillsOrError(limit: $limit) {
     __typename
-    ... on PartitionBackfills { results { id tags { key value } } }
+    ... on PartitionBackfills { results { id status tags { key value } } }
     ... on PythonError { message }
   }
 }
@@ -111,6 +112,15 @@ class Backfill:
         return self.status in ("COMPLETED", "COMPLETED_SUCCESS") and done == sum(self.counts.values())
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A backfill as it is listed."""
+
+    id: str
+    status: str
+    tags: Mapping[str, str]
+
+
 def check(api: dagster_api.DagsterApi, wanted: Wanted) -> None:
     """Raise `NotSetUp` where no daemon would work the backfill off, or this version takes no run config for one."""
     if runs.is_daemon_healthy(api, "BACKFILL") is False:
@@ -162,8 +172,17 @@ def parse_launch(data: Mapping[str, Any]) -> str:
 
 def by_tag(api: dagster_api.DagsterApi, launch_id: str) -> str | None:
     """The id of the backfill that was made with this launch id, None where there is none among the newest (yet)."""
-    found = parse_newest(dagster_api.query(api, NEWEST_QUERY, {"limit": NEWEST}))
-    return next((each for each, tags in found.items() if tags.get(launches.LAUNCH_TAG) == launch_id), None)
+    return next((each.id for each in newest(api) if each.tags.get(launches.LAUNCH_TAG) == launch_id), None)
+
+
+def newest(api: dagster_api.DagsterApi) -> list[Listed]:
+    """The newest backfills, the newest first."""
+    return parse_newest(dagster_api.query(api, NEWEST_QUERY, {"limit": NEWEST}))
+
+
+def tagged(wanted: Wanted, key: str, value: str) -> Wanted:
+    """The same with one more tag."""
+    return dataclasses.replace(wanted, tags={**wanted.tags, key: value})
 
 
 def look(api: dagster_api.DagsterApi, backfill_id: str) -> Backfill:
@@ -244,10 +263,13 @@ def parse_status(api: dagster_api.DagsterApi, data: Mapping[str, Any]) -> Backfi
 
 
 @dagster_api.reading("partitionBackfillsOrError")
-def parse_newest(data: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """The tags of each backfill in the answer to `NEWEST_QUERY`."""
+def parse_newest(data: Mapping[str, Any]) -> list[Listed]:
+    """The backfills in the answer to `NEWEST_QUERY`."""
     results = dagster_api.expect(data, "partitionBackfillsOrError", "PartitionBackfills")["results"]
-    return {each["id"]: {tag["key"]: tag["value"] for tag in each.get("tags") or []} for each in results}
+    return [
+        Listed(each["id"], each["status"], {tag["key"]: tag["value"] for tag in each.get("tags") or []})
+        for each in results
+    ]
 
 
 @dagster_api.reading("__type")

@@ -16,6 +16,7 @@ from daglab import (
     config,
     dagster_api,
     errors,
+    launch_keys,
     launches,
     output,
     plans,
@@ -53,8 +54,10 @@ def launch_all(
     settings: config.Config,
     every: Sequence[plans.Plan],
     result: dict[str, Any],
+    *,
+    key: launch_keys.Key | None = None,
 ) -> None:
-    """Launch the runs without waiting; warn of a queue that nobody works off."""
+    """Launch the runs without waiting; warn of a queue that nobody works off. Raises for one there that has failed."""
     room = settings.performance.max_concurrent_runs
     if any(plan.after for plan in every) or len(every) > room:
         result["runs"].clear()
@@ -62,8 +65,9 @@ def launch_all(
             f"These {len(every)} runs wait for each other, and with --no-wait nobody would launch the later ones.",
             "Leave --no-wait out, or raise performance.max_concurrent_runs where no run needs another one.",
         )
-    for plan, entry in zip(every, result["runs"], strict=True):
-        progress.warn_of_queue(api, _launch(api, plan, entry).status)
+    for number, plan in enumerate(every):
+        progress.warn_of_queue(api, _launch(api, plan, result["runs"][number], number, key).status)
+    _judge(api, [entry for entry in result["runs"] if entry["status"] in launch_keys.FAILED_RUN])
 
 
 def carry_out(
@@ -74,6 +78,7 @@ def carry_out(
     *,
     timeout: float,
     cancels: bool,
+    key: launch_keys.Key | None = None,
 ) -> None:
     """Launch the runs in their order, as there is room, and follow them all to their end, keeping `result` up to date.
 
@@ -85,7 +90,7 @@ def carry_out(
 
     def launch_more() -> None:
         for number in _ready(every, entries, settings.performance.max_concurrent_runs):
-            _launch(api, every[number], entries[number], first=flying == [])
+            _launch(api, every[number], entries[number], number, key)
             flying.append(entries[number]["run_id"])
 
     try:
@@ -98,7 +103,14 @@ def carry_out(
         if not cancels:
             raise
         _cancel(api, result, late)
-    _judge(api, result, timeout)
+    bad = [entry for entry in entries if entry["status"] != "SUCCESS"]
+    if bad and result.get("cancelled"):
+        names = ", ".join(entry["run_id"] for entry in bad if entry["run_id"])
+        raise errors.TimedOut(
+            f"The run {names} had not ended after {timeout:g} s and was cancelled.",
+            f"See {bad[0]['url']}, or give it more time with --timeout.",
+        )
+    _judge(api, bad)
 
 
 def _ready(every: Sequence[plans.Plan], entries: Sequence[dict[str, Any]], room: int) -> Iterator[int]:
@@ -110,25 +122,18 @@ def _ready(every: Sequence[plans.Plan], entries: Sequence[dict[str, Any]], room:
             yield number
 
 
-def _judge(api: dagster_api.DagsterApi, result: dict[str, Any], timeout: float) -> None:
+def _judge(api: dagster_api.DagsterApi, bad: Sequence[dict[str, Any]]) -> None:
     """Raise for what did not succeed, with the reasons."""
-    entries = result["runs"]
-    bad = [entry for entry in entries if entry["status"] != "SUCCESS"]
     if not bad:
         return
-    if result.get("cancelled"):
-        names = ", ".join(entry["run_id"] for entry in bad if entry["run_id"])
-        raise errors.TimedOut(
-            f"The run {names} had not ended after {timeout:g} s and was cancelled.",
-            f"See {bad[0]['url']}, or give it more time with --timeout.",
-        )
     messages = []
     for entry in bad:
         if entry["run_id"] is None:
             messages.append(f"Not launched, for what it needs was not made: {', '.join(entry['assets'])}.")
             continue
         messages.append(progress.why_failed(api, entry))
-    raise errors.NotGood("\n".join(messages), f"See {bad[0]['url']}")
+    again = " --relaunch-failed launches it again." if any(entry.get("existing") for entry in bad) else ""
+    raise errors.NotGood("\n".join(messages), f"See {bad[0]['url']}{again}")
 
 
 def _entry_of(plan: plans.Plan, job: str | None, partition: str | None, launch_id: str) -> dict[str, Any]:
@@ -151,14 +156,15 @@ def _entry_of(plan: plans.Plan, job: str | None, partition: str | None, launch_i
 
 
 def _launch(
-    api: dagster_api.DagsterApi, plan: plans.Plan, entry: dict[str, Any], *, first: bool = True
+    api: dagster_api.DagsterApi, plan: plans.Plan, entry: dict[str, Any], number: int, key: launch_keys.Key | None
 ) -> launches.Launched:
-    """Launch one run and put it into its entry."""
+    """Launch one run, or find that of its key, and put it into its entry."""
     entry["status"] = LAUNCHING
-    run = launches.launch(api, plan.target, plan.body, plan.tags, launch_id=entry["launch_id"])
-    entry.update(run_id=run.id, status="LAUNCHED", url=runs.url(api, run.id))
-    what = "" if first else f" ({', '.join(entry['assets'])})"
-    output.note(f"Launched {run.id}{what}: {entry['url']}")
+    run, there = launch_keys.launch(api, plan, key, number=number, launch_id=entry["launch_id"])
+    status = run.status if there and run.status in runs.ENDED else "LAUNCHED"
+    entry.update(run_id=run.id, status=status, url=runs.url(api, run.id), **({"existing": there} if key else {}))
+    names = f" ({', '.join(entry['assets'])})" if number else ""
+    output.note(f"{'Found the run of this key:' if there else 'Launched'} {run.id}{names}: {entry['url']}")
     return run
 
 
@@ -236,13 +242,17 @@ def _tell_of_backfill(backfill: dict[str, Any], result: dict[str, Any], messages
         hints.append(f"`daglab runs settle {result['launch_id']}` tells whether it does.")
 
 
-def start_backfill(api: dagster_api.DagsterApi, wanted: backfills.Wanted, result: dict[str, Any]) -> backfills.Backfill:
-    """Make a backfill, and put it into the result."""
+def start_backfill(
+    api: dagster_api.DagsterApi, wanted: backfills.Wanted, result: dict[str, Any], key: launch_keys.Key | None = None
+) -> backfills.Backfill:
+    """Make a backfill, or find that of its key, and put it into the result."""
     entry = result["backfill"]
     entry["status"] = LAUNCHING
-    made = backfills.look(api, backfills.launch(api, wanted, launch_id=result["launch_id"]))
-    entry.update(backfills.document(made))
-    output.note(f"Launched the backfill {made.id} of {len(wanted.keys)} partitions: {made.url}")
+    backfill_id, there = launch_keys.launch_backfill(api, wanted, key, launch_id=result["launch_id"])
+    made = backfills.look(api, backfill_id)
+    entry.update(backfills.document(made), **({"existing": there} if key else {}))
+    what = "Found the backfill of this key:" if there else "Launched the backfill"
+    output.note(f"{what} {made.id} of {made.partitions} partitions: {made.url}")
     return made
 
 
@@ -254,10 +264,11 @@ def carry_out_backfill(
     *,
     timeout: float,
     cancels: bool,
+    key: launch_keys.Key | None = None,
 ) -> None:
     """Make a backfill and follow it to its end; raises as `carry_out` does."""
     entry = result["backfill"]
-    made = start_backfill(api, wanted, result)
+    made = start_backfill(api, wanted, result, key)
     try:
         interval = settings.performance.polling_interval
         for look in backfills.follow(api, made.id, timeout=timeout, interval=interval):

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 Found = TypeVar("Found")
 
 LAUNCH_TAG = "daglab/launch_id"
+KEY_TAG = "daglab/launch_key"
 # Dagster's reasons not to launch; after any other error the run may be there all the same.
 NOT_LAUNCHED = (
     "RunConfigValidationInvalid",
@@ -175,7 +176,7 @@ def read_tags(given: Sequence[str]) -> dict[str, str]:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise errors.WrongUsage(f"{text!r} is not a tag.", "Write --tag KEY=VALUE.")
-        if key == LAUNCH_TAG:
+        if key in (LAUNCH_TAG, KEY_TAG):
             raise errors.WrongUsage(f"The tag {key} is daglab's own: it finds the run by it.", "Take another key.")
         if key.startswith("dagster/partition"):
             raise errors.WrongUsage(f"The tag {key} says which partition runs.", "Name it with --partition KEY.")

@@ -97,6 +97,17 @@ def pairs(text: str, flag: str) -> dict[str, str | None]:
     return found
 
 
+def whole_pairs(texts: Iterable[str], flag: str) -> dict[str, str]:
+    """The tags of texts that are each `k=v`; a value may hold anything. Raises `WrongUsage` for one without."""
+    found: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise errors.WrongUsage(f"{text!r} is not a tag with its value.", f"Write {flag} KEY=VALUE.")
+        found[key] = value
+    return found
+
+
 @dataclass(frozen=True)
 class AttachTarget:
     """What an export is attached to: an asset, perhaps one partition of it, or the assets of a job."""

@@ -32,6 +32,7 @@ FLOORS = [
     ["filters", "launches", "cancellation"],
     ["backfills"],
     ["plans", "progress", "reexecution"],
+    ["launch_keys"],
     ["dispatch"],
     ["attach", "exports", "projects"],
     ["export_record"],

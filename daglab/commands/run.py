@@ -17,6 +17,7 @@ from daglab import (
     errors,
     events,
     files,
+    launch_keys,
     launches,
     output,
     parse,
@@ -80,6 +81,8 @@ def _refuse_both(one: str, first: object, other: str, second: object) -> None:
 @click.option("--missing-only", is_flag=True, help="Of these partitions, or of all, those that were not made yet.")
 @click.option("--single-run", is_flag=True, help="One run for a range of partitions, where the assets' code takes one.")
 @click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="A tag of the run. May be repeated.")
+@click.option("--launch-key", metavar="KEY", help="The same key, given again, finds the run that it made before.")
+@click.option("--relaunch-failed", is_flag=True, help="Launch again what the key has made and has failed.")
 @click.option("--validate-only", is_flag=True, help="Check target, partition and run config, and launch nothing.")
 @click.option("--wait/--no-wait", "waits", default=True, show_default=True, help="Wait for the end of the run.")
 @output.timeout_option
@@ -96,6 +99,8 @@ def command(
     run_config: str | None,
     config_yaml: str | None,
     tags: Sequence[str],
+    launch_key: str | None,
+    relaunch_failed: bool,
     validate_only: bool,
     waits: bool,
     timeout: float | None,
@@ -120,6 +125,7 @@ def command(
       daglab run --select '+key:customer_orders and not group:raw'
       daglab run --asset-pattern 'mart/*' --partition 2026-11-01 --tag team=sales
       daglab run --asset-selection daily --partition-range 2026-11-01..2026-11-30 --missing-only
+      daglab run --job nightly --launch-key nightly-2026-11-01
     """
     _one_target(job=job, assets=asset_selection, select=select, pattern=asset_pattern)
     _refuse_both("--run-config", run_config is not None, "--config-yaml", config_yaml is not None)
@@ -134,6 +140,7 @@ def command(
         single_run=given["single_run"],
         tags=launches.read_tags(tags),
     )
+    key = launch_keys.read(launch_key, relaunches=relaunch_failed)
     flags = {"dagster.repository_location_name": location, "dagster.repository_name": repo}
     settings = config.load(output.flags(flags))
     with events.recording(settings.root, "run") as event:
@@ -147,7 +154,11 @@ def command(
         api = dagster_api.connect(settings, operation=event.id)
         event.traffic = api.traffic
         if not validate_only:
-            _permit(api, backfill=wanted.choice is not None and not wanted.single_run, cancels=cancel_on_timeout)
+            _permit(
+                api,
+                backfill=wanted.choice is not None and not wanted.single_run,
+                cancels=cancel_on_timeout or key is not None,
+            )
         prepared = plans.prepare(api, wanted)
         if validate_only:
             _say_valid(prepared, wanted, as_json)
@@ -156,7 +167,7 @@ def command(
         limit = (timeout or settings.performance.max_wait_time) if waits else None
         try:
             with dispatch.keeping(result):
-                _launch(api, settings, prepared, result, limit, cancels=cancel_on_timeout)
+                _launch(api, settings, prepared, result, limit, key, cancels=cancel_on_timeout)
         finally:
             event.runs.extend(entry["run_id"] for entry in result["runs"] if entry["run_id"])
         progress.tell(result, as_json)
@@ -168,20 +179,21 @@ def _launch(
     prepared: plans.Prepared,
     result: dict[str, Any],
     limit: float | None,
+    key: launch_keys.Key | None,
     *,
     cancels: bool,
 ) -> None:
     """Launch what is prepared, and follow it for at most `limit` seconds; None for not at all."""
     if prepared.backfill and limit:
-        dispatch.carry_out_backfill(api, settings, prepared.backfill, result, timeout=limit, cancels=cancels)
+        dispatch.carry_out_backfill(api, settings, prepared.backfill, result, timeout=limit, cancels=cancels, key=key)
     elif prepared.backfill:
-        dispatch.start_backfill(api, prepared.backfill, result)
+        dispatch.start_backfill(api, prepared.backfill, result, key)
     elif not prepared.runs:
         output.note("Nothing is missing; nothing was launched.")
     elif limit:
-        dispatch.carry_out(api, settings, prepared.runs, result, timeout=limit, cancels=cancels)
+        dispatch.carry_out(api, settings, prepared.runs, result, timeout=limit, cancels=cancels, key=key)
     else:
-        dispatch.launch_all(api, settings, prepared.runs, result)
+        dispatch.launch_all(api, settings, prepared.runs, result, key=key)
 
 
 def _permit(api: dagster_api.DagsterApi, *, backfill: bool, cancels: bool) -> None:

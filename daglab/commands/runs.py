@@ -102,7 +102,7 @@ def list_command(
       daglab runs list --status failure --since 7d --json | jq -r '.runs[].run_id'
     """
     after = None if since is None else parse.since(since, "--since")
-    wanted = {key: value or "" for text in tags for key, value in parse.pairs(text, "--tag").items()}
+    wanted = parse.whole_pairs(tags, "--tag")
     name = "/".join(parse.asset_key(asset)) if asset else None
     with _linked("list") as link:
         api = link.api
@@ -111,6 +111,8 @@ def list_command(
         if as_json:
             output.document({"ok": True, "runs": rows})
             return
+        if not rows:
+            output.note("There is no such run.")
         output.table(
             [
                 (

@@ -77,6 +77,10 @@ def test_what_is_listed(daglab: Run, launched: Run) -> None:
         assert daglab("runs", "list", "--tag", f"mark={mark}", *arguments)["runs"] == []
 
 
+def test_a_tag_without_a_value_is_refused(daglab: Run) -> None:
+    assert "is not a tag with its value" in daglab("runs", "list", "--tag", "mark", exit_code=2)["error"]["message"]
+
+
 def test_runs_of_a_job_and_of_a_partition(daglab: Run, launched: Run) -> None:
     run, mark = launched("--job", "part_job", "--partition", "b")
     [row] = daglab("runs", "list", "--job", "part_job", "--tag", f"mark={mark}")["runs"]

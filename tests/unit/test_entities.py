@@ -160,11 +160,13 @@ def test_an_asset(api: dagster_api.DagsterApi) -> None:
         partitionDefinition={
             "name": None,
             "type": "MULTIPARTITIONED",
-            "description": "",
+            "description": "Daily by region",
             "dimensionTypes": [{"name": "day"}, {"name": "region"}],
         },
         dependencyKeys=[{"path": ["a", "b"]}],
         jobNames=["__ASSET_JOB", "mart_job"],
+        opNames=["tea.boil", "tea.pour"],
+        isMaterializable=False,
     )
     answer(nodes(whole))
     [asset] = entities.assets(api, ["kinds", "tags", "owners"])
@@ -182,6 +184,9 @@ def test_an_asset(api: dagster_api.DagsterApi) -> None:
         dependencies=("a/b",),
         repository="__repository__",
         location="main",
+        materializable=False,
+        partitioning="MULTIPARTITIONED\nNone\nDaily by region",
+        ops=("tea",),
     )
     assert asset.name == "src/orders"
 
@@ -192,6 +197,7 @@ def test_an_asset_of_an_older_dagster(api: dagster_api.DagsterApi) -> None:
     first, second = entities.assets(api)
     assert (first.kinds, first.tags, first.owners, first.partitions) == (("sql",), {}, (), None)
     assert (second.kinds, second.jobs, second.dependencies) == ((), (), ())
+    assert (first.materializable, first.partitioning, second.materializable) == (True, None, True)
 
 
 @responses.activate
