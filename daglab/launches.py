@@ -141,7 +141,7 @@ def config_problems(api: dagster_api.DagsterApi, target: targets.Target, config:
         raise errors.InvalidInput(
             f"The run config holds a value that JSON can't: {error}.", "Give it as text."
         ) from None
-    variables = {"pipeline": _selector(target, "pipelineName"), "config": config}
+    variables = {"pipeline": selector(target, "pipelineName"), "config": config}
     return parse_config_problems(dagster_api.query(api, VALIDATE_QUERY, variables))
 
 
@@ -202,7 +202,7 @@ def launch(
     launch_id = launch_id or str(uuid.uuid4())
     every = {**tags, LAUNCH_TAG: launch_id}
     params = {
-        "selector": _selector(target, "jobName"),
+        "selector": selector(target, "jobName"),
         "runConfigData": config,
         "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in every.items()]},
     }
@@ -295,7 +295,7 @@ def _launched(run: Mapping[str, Any]) -> Launched:
     return Launched(run_id, dagster_api.text_or_none(run.get("status")))
 
 
-def _selector(target: targets.Target, job_field: str) -> dict[str, Any]:
+def selector(target: targets.Target, job_field: str) -> dict[str, Any]:
     """Dagster's selector; checking config calls the job pipelineName, launching calls it jobName."""
     selector: dict[str, Any] = {
         job_field: target.job,

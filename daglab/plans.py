@@ -76,6 +76,14 @@ def prepare(api: dagster_api.DagsterApi, wanted: Wanted) -> Prepared:
     return Prepared(backfill=_backfill(api, found, chosen, wanted), partitions=tuple(chosen))
 
 
+def find_targets(api: dagster_api.DagsterApi, wanted: Wanted) -> list[targets.Target]:
+    """What is asked for, as the targets that it would take; nothing is checked."""
+    if wanted.job:
+        job = entities.find_job(api, wanted.job, repository=wanted.repository, location=wanted.location)
+        return [targets.job_target(job)]
+    return [share.target for share in targets.divide(find_assets(api, wanted))]
+
+
 def _runs(api: dagster_api.DagsterApi, found: entities.Job | list[entities.Asset], wanted: Wanted) -> tuple[Plan, ...]:
     if isinstance(found, entities.Job):
         return (_of_job(api, found, wanted),)

@@ -31,7 +31,7 @@ FLOORS = [
     ["run_logs", "run_records"],
     ["filters", "launches", "cancellation"],
     ["backfills"],
-    ["plans", "progress", "reexecution"],
+    ["plans", "progress", "reexecution", "run_config"],
     ["launch_keys"],
     ["dispatch"],
     ["attach", "exports", "projects"],

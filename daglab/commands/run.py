@@ -23,6 +23,7 @@ from daglab import (
     parse,
     plans,
     progress,
+    run_config,
     selection,
 )
 from daglab import partitions as partition_keys
@@ -71,7 +72,7 @@ def _refuse_both(one: str, first: object, other: str, second: object) -> None:
 @click.option("--asset-pattern", metavar="PATTERN", help="Those whose key matches a shell pattern, such as 'orders/*'.")
 @click.option("--location", metavar="NAME", help="The code location, where several have that name.")
 @click.option("--repo", metavar="NAME", help="The repository, where several have that name.")
-@click.option("--run-config", metavar="FILE", help="Run config in YAML or JSON; - reads standard input.")
+@click.option("--run-config", "config_file", metavar="FILE", help="Run config in YAML or JSON; - reads standard input.")
 @click.option("--config-yaml", metavar="TEXT", help="Run config itself, in YAML or JSON.")
 @click.option("--partition", metavar="KEY", help="The partition to run; date=2026-01-01,region=eu for two dimensions.")
 @click.option("--partition-range", metavar="A..B", help="The partitions from A to B: a backfill.")
@@ -83,6 +84,7 @@ def _refuse_both(one: str, first: object, other: str, second: object) -> None:
 @click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="A tag of the run. May be repeated.")
 @click.option("--launch-key", metavar="KEY", help="The same key, given again, finds the run that it made before.")
 @click.option("--relaunch-failed", is_flag=True, help="Launch again what the key has made and has failed.")
+@click.option("--print-config", is_flag=True, help="Print run config to fill in, as YAML, and launch nothing.")
 @click.option("--validate-only", is_flag=True, help="Check target, partition and run config, and launch nothing.")
 @click.option("--wait/--no-wait", "waits", default=True, show_default=True, help="Wait for the end of the run.")
 @output.timeout_option
@@ -96,11 +98,12 @@ def command(
     asset_pattern: str | None,
     location: str | None,
     repo: str | None,
-    run_config: str | None,
+    config_file: str | None,
     config_yaml: str | None,
     tags: Sequence[str],
     launch_key: str | None,
     relaunch_failed: bool,
+    print_config: bool,
     validate_only: bool,
     waits: bool,
     timeout: float | None,
@@ -128,7 +131,7 @@ def command(
       daglab run --job nightly --launch-key nightly-2026-11-01
     """
     _one_target(job=job, assets=asset_selection, select=select, pattern=asset_pattern)
-    _refuse_both("--run-config", run_config is not None, "--config-yaml", config_yaml is not None)
+    _refuse_both("--run-config", config_file is not None, "--config-yaml", config_yaml is not None)
     _refuse_both("--no-wait", not waits, "--cancel-on-timeout", cancel_on_timeout)
     wanted = plans.Wanted(
         job=job,
@@ -147,12 +150,15 @@ def command(
         event.target = f"job:{job}" if job else f"asset:{asset_selection or select or asset_pattern}"
         wanted = dataclasses.replace(
             wanted,
-            body=read_config(run_config, config_yaml),
+            body=read_config(config_file, config_yaml),
             repository=settings.dagster.repository_name,
             location=settings.dagster.repository_location_name,
         )
         api = dagster_api.connect(settings, operation=event.id)
         event.traffic = api.traffic
+        if print_config:
+            _print_config(api, wanted, as_json)
+            return
         if not validate_only:
             _permit(
                 api,
@@ -171,6 +177,14 @@ def command(
         finally:
             event.runs.extend(entry["run_id"] for entry in result["runs"] if entry["run_id"])
         progress.tell(result, as_json)
+
+
+def _print_config(api: dagster_api.DagsterApi, wanted: plans.Wanted, as_json: bool) -> None:
+    text = run_config.skeleton(api, plans.find_targets(api, wanted))
+    if as_json:
+        output.document({"ok": True, "config": text})
+    else:
+        output.text(text)
 
 
 def _launch(

@@ -201,6 +201,22 @@ def test_what_is_not_partitioned_goes_along(document: Run) -> None:
     assert [sorted(entry["assets"]) for entry in result["runs"]] == [["daily", "failing"]]
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        *(["--job", job] for job in ("op_job", "fail_job", "slow_job", "mart_job")),
+        ["--job", "shared_job", "--location", "second"],
+        ["--select", "key:slow or key:tea or key:inventory or key:failing"],
+        ["--asset-selection", "orders,rich"],
+    ],
+)
+def test_the_skeleton_of_run_config_is_valid(target: list[str], run: Run, document: Run) -> None:
+    done = run(*target, "--print-config")
+    assert done.exit_code == 0, done.stderr
+    assert document(*target, "--print-config")["config"] == done.stdout
+    document(*target, "--validate-only", "--config-yaml", done.stdout)
+
+
 def test_config_for_an_asset_that_is_not_selected(document: Run) -> None:
     config = "ops: {slow: {config: {seconds: 1}}}"
     result = document("--asset-selection", "orders", "--config-yaml", config, exit_code=7)

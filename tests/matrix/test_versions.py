@@ -18,6 +18,7 @@ from daglab import (
     launches,
     partitions,
     reexecution,
+    run_config,
     run_logs,
     run_records,
     runs,
@@ -65,7 +66,18 @@ def test_every_query_is_valid(old: Any) -> None:
     texts = [entities.workspace_query(with_metadata=True), entities.WORKSPACE_QUERY]
     fields = () if old.version.startswith("1.5.") else ("kinds", "tags", "owners")
     texts += [entities.assets_query(fields, by_key=by_key, with_metadata=True) for by_key in (False, True)]
-    modules = (launches, partitions, runs, attach, cancellation, reexecution, run_logs, run_records, backfills)
+    modules = (
+        launches,
+        partitions,
+        runs,
+        attach,
+        cancellation,
+        reexecution,
+        run_logs,
+        run_records,
+        backfills,
+        run_config,
+    )
     for module in modules:
         found = (value for name, value in vars(module).items() if name.endswith(("_QUERY", "_MUTATION")))
         texts += [value for value in found if isinstance(value, str)]
@@ -191,6 +203,17 @@ def test_running_again_and_comparing(daglab: Callable[..., Any]) -> None:
     assert daglab("runs", "compare", failed["run_id"], again["run_id"])["status"] == ["FAILURE", "FAILURE"]
     [endless] = daglab("run", "--job", "endless", "--no-wait")["runs"]
     assert daglab("runs", "cancel", endless["run_id"])["runs"][0]["status"] == "CANCELED"
+
+
+def test_the_skeleton_of_run_config(daglab: Callable[..., Any]) -> None:
+    text = daglab("run", "--job", "greeting", "--print-config")["config"]
+    assert "name:" in text
+    assert daglab("run", "--job", "greeting", "--validate-only", "--config-yaml", text)["ok"] is True
+
+
+def test_a_repeated_launch(daglab: Callable[..., Any]) -> None:
+    command = ["run", "--asset-selection", "orders", "--launch-key", "matrix"]
+    assert [daglab(*command)["runs"][0]["existing"] for _ in range(2)][1] is True
 
 
 def test_a_backfill(daglab: Callable[..., Any], queue: Any) -> None:
