@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from daglab import errors, processes, runs
+from daglab import config, dagster_api, errors, launches, processes, runs, targets
 from daglab.commands.run import command
 
 TAGS = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status jobName tags { key value } } } }"
@@ -539,3 +543,35 @@ def test_a_deployment_that_is_not_there(document: Run) -> None:
     result = document("--asset-selection", "raw_orders", exit_code=5, url=url)
     assert list(result) == ["ok", "error"]
     assert "connection refused" in result["error"]["message"]
+
+
+def test_twenty_launches_with_random_faults(proxy: Any, graphql: Run) -> None:
+    """Cut off before or after it was forwarded, garbled, or forwarded late: never two runs, never a lie."""
+    dice = random.Random(11)
+    late: list[threading.Thread] = []
+
+    def much_later(_proxy: Any, client: socket.socket, forward: Callable[[], bytes]) -> None:
+        thread = threading.Thread(target=lambda: (time.sleep(dice.choice((0.5, 4))), forward()))
+        thread.start()
+        late.append(thread)
+        client.shutdown(socket.SHUT_RDWR)
+
+    api = dagster_api.connect(config.load({"dagster.url": proxy.url, "dagster.graphql.timeout": 3.0}))
+    target = targets.Target("__ASSET_JOB", "__repository__", "main", (("raw_orders",),))
+    told: dict[str, str | None] = {}
+    for _ in range(20):
+        launch_id = str(uuid.uuid4())
+        inject(proxy, "Launch", dice.choice((cut_before, cut_after, garble, much_later)))
+        try:
+            told[launch_id] = launches.launch(api, target, {}, {}, launch_id=launch_id).id
+        except errors.OutcomeUnknown as unknown:
+            told[launch_id] = None
+            assert unknown.result == {"launch": "unknown", "launch_id": launch_id, "runs": []}  # noqa: PT017
+    for thread in late:
+        thread.join()
+    for launch_id, run_id in told.items():
+        there = made(graphql, launch_id)
+        assert len(there) <= 1
+        assert run_id in (None, *there)
+        found = launches.by_tag(api, launch_id)
+        assert (found.id if found else None) == next(iter(there), None)
