@@ -204,21 +204,27 @@ def follow(api: dagster_api.DagsterApi, backfill_id: str, *, timeout: float, int
     """
     deadline = time.monotonic() + timeout
     impatient = runs.until(api, deadline)
-    last = None
-    while True:
-        found = look(impatient, backfill_id)
-        if found != last:
-            yield found
-        if found.is_over:
-            return
+    last: Backfill | None = None
+    silent_since: float | None = None
+    while last is None or not last.is_over:
+        try:
+            found = look(impatient, backfill_id)
+        except errors.Unreachable as error:
+            silent_since = time.monotonic() if silent_since is None else silent_since
+            runs.endure(error, f"The backfill {backfill_id}", since=silent_since, deadline=deadline)
+        else:
+            silent_since = None
+            if found != last:
+                yield found
+            last = found
         left = deadline - time.monotonic()
-        if left <= 0:
+        if left <= 0 and not (last and last.is_over):
             raise errors.TimedOut(
-                f"The backfill {backfill_id} is {found.status} after {timeout:g} s; it goes on.",
-                f"Look at {found.url}, or give it more time with --timeout.",
+                f"The backfill {backfill_id} is {last.status if last else 'not seen'} after {timeout:g} s; it goes on.",
+                f"Look at {last.url if last else api.url}, or give it more time with --timeout.",
             )
-        last = found
-        time.sleep(min(interval, left))
+        if not (last and last.is_over):
+            time.sleep(min(interval, left))
 
 
 def document(found: Backfill) -> dict[str, Any]:

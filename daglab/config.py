@@ -219,7 +219,10 @@ def _file_layer(entries: list[config_files.Entry], environment: str | None, *, t
         for entry in part:
             config_files.refuse_untrusted(entry)
     layers = {name: _from_file(part) for name, part in parts.items()}
-    return {**layers[""], **layers.get(f" {environment}", {})}, set(environments)
+    base, over = layers[""], layers.get(f" {environment}", {})
+    if _says_where(over):
+        base.pop("dagster.url", None)
+    return {**base, **over}, set(environments)
 
 
 def _no_environment(name: str, names: list[str]) -> errors.InvalidInput:
@@ -239,6 +242,11 @@ def _from_file(entries: list[config_files.Entry]) -> Layer:
     return layer
 
 
+def _says_where(layer: Layer) -> bool:
+    """Whether a layer says where Dagster is by host or port alone, which goes before every `url` below it."""
+    return "dagster.url" not in layer and ("dagster.host" in layer or "dagster.port" in layer)
+
+
 def _merge(layers: list[tuple[str, Layer]], *, directory: Path, file: Path | None) -> Config:
     values, origins, chosen = {}, {}, {}
     for name, key in config_keys.known().items():
@@ -247,6 +255,8 @@ def _merge(layers: list[tuple[str, Layer]], *, directory: Path, file: Path | Non
             if name in layer:
                 values[name], origins[name] = layer[name]
                 chosen[name] = layer_name
+                break
+            if name == "dagster.url" and _says_where(layer):
                 break
     base = _build(config_keys.Values, "", values)
     return Config(**vars(base), origins=origins, layers=chosen, file=file, directory=directory)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from daglab import config_keys, errors, files, parse
 PROJECT_VARIABLES = ("DAGSTER_GRAPHQL_TOKEN", "DAGSTER_CLOUD_API_TOKEN")
 LARGEST = 1_000_000
 _SECRETS = ("token", "password", "secret", "api_key", "apikey")
-_SECRET_HEADER = re.compile("auth|token|key|secret|cookie|password", re.IGNORECASE)
 _NAMES_A_VARIABLE = ("token_env", "username_env", "password_env")
 
 
@@ -160,7 +158,7 @@ def _refuse_secret(entry: Entry) -> None:
     """A token written out in a file ends up in version control; the value is not shown either."""
     if entry.path[-2:-1] == ("headers",):
         literal = not str(entry.value).startswith(config_keys.FROM_VARIABLE)
-        if literal and _SECRET_HEADER.search(entry.path[-1]):
+        if literal and config_keys.is_secret_header(entry.path[-1]):
             raise errors.InvalidInput(
                 f"{entry.place}: {entry.key} would hold a secret in a file.",
                 f"Name the variable that holds it instead: {entry.path[-1]}: {config_keys.FROM_VARIABLE}DAGLAB_...",

@@ -100,6 +100,11 @@ def _headers(value: Mapping[str, str]) -> str | None:
     return None
 
 
+def is_secret_header(name: str) -> bool:
+    """Whether a header's value is a secret, by its name."""
+    return re.search("auth|token|key|secret|cookie|password", name, re.IGNORECASE) is not None
+
+
 def _kept(value: int) -> str | None:
     return None if 0 <= value <= LONGEST_KEPT else f"it must be from 0 to {LONGEST_KEPT}"
 
@@ -157,7 +162,7 @@ class Dagster:
 
     host: str = _key("127.0.0.1", "The host of Dagster's webserver.", _host)
     port: int = _key(3000, "The port of Dagster's webserver.", _port)
-    url: str | None = _key(None, "The whole address; wins over host and port.", _address)
+    url: str | None = _key(None, "The whole address; wins over host and port beside it.", _address)
     path_prefix: str | None = _key(None, "The path that the webserver lies under, such as /dagster.", _prefix)
     repository_name: str | None = _key(None, "The repository to use where several have the name.")
     repository_location_name: str | None = _key(None, "The code location to use where several have the name.")

@@ -101,6 +101,8 @@ def _name_and_password(auth: config_keys.Auth, origin: str) -> str:
 def _header(name: str, text: str) -> str:
     """The value of one of the further headers: as it stands, or what the variable that it names holds."""
     if not text.startswith(config_keys.FROM_VARIABLE):
+        if config_keys.is_secret_header(name):
+            redaction.hide(text)
         return text
     variable = text.removeprefix(config_keys.FROM_VARIABLE)
     value = _variable(variable, f"dagster.auth.headers names for {name}", _can_be_sent)

@@ -104,11 +104,12 @@ def carry_out(
             raise
         _cancel(api, result, late)
     bad = [entry for entry in entries if entry["status"] != "SUCCESS"]
-    if bad and result.get("cancelled"):
-        names = ", ".join(entry["run_id"] for entry in bad if entry["run_id"])
+    if cancelled := [entry for entry in bad if result.get("cancelled") and entry["status"] == "CANCELED"]:
+        names = ", ".join(entry["run_id"] for entry in cancelled)
+        others = [_why(api, entry) for entry in bad if entry not in cancelled]
         raise errors.TimedOut(
-            f"The run {names} had not ended after {timeout:g} s and was cancelled.",
-            f"See {bad[0]['url']}, or give it more time with --timeout.",
+            "\n".join([f"The run {names} had not ended after {timeout:g} s and was cancelled.", *others]),
+            f"See {cancelled[0]['url']}, or give it more time with --timeout.",
         )
     _judge(api, bad)
 
@@ -126,14 +127,15 @@ def _judge(api: dagster_api.DagsterApi, bad: Sequence[dict[str, Any]]) -> None:
     """Raise for what did not succeed, with the reasons."""
     if not bad:
         return
-    messages = []
-    for entry in bad:
-        if entry["run_id"] is None:
-            messages.append(f"Not launched, for what it needs was not made: {', '.join(entry['assets'])}.")
-            continue
-        messages.append(progress.why_failed(api, entry))
+    messages = [_why(api, entry) for entry in bad]
     again = " --relaunch-failed launches it again." if any(entry.get("existing") for entry in bad) else ""
     raise errors.NotGood("\n".join(messages), f"See {bad[0]['url']}{again}")
+
+
+def _why(api: dagster_api.DagsterApi, entry: dict[str, Any]) -> str:
+    if entry["run_id"] is None:
+        return f"Not launched, for what it needs was not made: {', '.join(entry['assets'])}."
+    return progress.why_failed(api, entry)
 
 
 def _entry_of(plan: plans.Plan, job: str | None, partition: str | None, launch_id: str) -> dict[str, Any]:
@@ -182,18 +184,23 @@ def _cancel(api: dagster_api.DagsterApi, result: dict[str, Any], late: errors.Ti
     result["cancelled"] = None
     result["marked"] = False
     outcomes = []
+    refused: list[errors.DaglabError] = []
     for entry in going:
         try:
             run, marked = cancellation.cancel(api, entry["run_id"])
         except errors.DaglabError as error:
-            result["cancelled"] = False if isinstance(error, errors.TimedOut) else None
-            raise errors.TimedOut(f"{late.message} It was to be cancelled: {error.message}", error.hint) from error
+            refused.append(error)
+            continue
         entry.update(runs.document(run))
         outcomes.append(run.status == "CANCELED")
         result["marked"] = result["marked"] or marked
         output.note(run.status if outcomes[-1] else f"It ended as {run.status} before it was cancelled.")
         if marked:
             output.warn("It is marked as cancelled and has not answered: what it was doing may go on.")
+    if refused:
+        result["cancelled"] = False if all(isinstance(error, errors.TimedOut) for error in refused) else None
+        messages = " ".join(error.message for error in refused)
+        raise errors.TimedOut(f"{late.message} It was to be cancelled: {messages}", refused[0].hint) from refused[0]
     result["cancelled"] = any(outcomes)
 
 
@@ -204,7 +211,10 @@ def keeping(result: dict[str, Any]) -> Iterator[None]:
         yield
     except errors.DaglabError as error:
         launched = any(entry["run_id"] for entry in result["runs"]) or (result.get("backfill") or {}).get("backfill_id")
-        error.result = {**(error.result or {}), **result} if launched else error.result
+        if launched:
+            unknown = {name: value for name, value in (error.result or {}).items() if name in ("launch", "launch_id")}
+            error.result = {**result, **unknown}
+            _say_what_goes_on(error, result)
         raise
     except Exception as bug:  # whatever it is, the run that was launched is told
         bug.result = result  # type: ignore[attr-defined]
@@ -213,19 +223,30 @@ def keeping(result: dict[str, Any]) -> Iterator[None]:
         raise _interrupted(result, errors.stop_code(stop)) from None
 
 
+def _say_what_goes_on(error: errors.DaglabError, result: dict[str, Any]) -> None:
+    """A launch that failed after others is not followed by waiting; those go on."""
+    if not any(entry["status"] == LAUNCHING for entry in result["runs"]):
+        return
+    going = [entry["run_id"] for entry in result["runs"] if entry["run_id"] and entry["status"] not in runs.OVER]
+    if going:
+        output.warn(f"Already launched, and going on: {', '.join(going)}. `daglab runs wait` follows them.")
+
+
 def _interrupted(result: dict[str, Any], code: int) -> errors.Interrupted:
     launched = [entry for entry in result["runs"] if entry["run_id"]]
     going = [entry for entry in launched if entry["status"] not in runs.OVER] or launched
     messages, hints = [], []
     if going:
-        state = "may go on, it was being cancelled" if "cancelled" in result else "goes on"
+        cancelling = "cancelled" in result or any(entry["status"] == "CANCELING" for entry in going)
+        state = "may go on, it was being cancelled" if cancelling else "goes on"
         messages.append(f"the run {', '.join(entry['run_id'] for entry in going)} {state}")
         hints.append(f"See {going[0]['url']}")
     for entry in result["runs"]:
         if entry["status"] == LAUNCHING:
             result["launch"] = "unknown"
             messages.append("a run was being launched, and may exist")
-            hints.append(f"`daglab runs settle {entry['launch_id']}` tells whether it does.")
+            how = f"settle {entry['launch_id']}" if "launch_id" in entry else "list"
+            hints.append(f"`daglab runs {how}` tells whether it does.")
     if backfill := result.get("backfill"):
         _tell_of_backfill(backfill, result, messages, hints)
     what = "; ".join(messages) or "nothing was launched"
@@ -249,8 +270,9 @@ def start_backfill(
     entry = result["backfill"]
     entry["status"] = LAUNCHING
     backfill_id, there = launch_keys.launch_backfill(api, wanted, key, launch_id=result["launch_id"])
+    entry.update(backfill_id=backfill_id, status="LAUNCHED", **({"existing": there} if key else {}))
     made = backfills.look(api, backfill_id)
-    entry.update(backfills.document(made), **({"existing": there} if key else {}))
+    entry.update(backfills.document(made))
     what = "Found the backfill of this key:" if there else "Launched the backfill"
     output.note(f"{what} {made.id} of {made.partitions} partitions: {made.url}")
     return made

@@ -7,7 +7,6 @@ no kinds, tags and owners.
 from __future__ import annotations
 
 import fnmatch
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -251,9 +250,9 @@ def _unknown(api: dagster_api.DagsterApi, kind: str, name: str, names: list[str]
     there = workspace(api)
     broken = [location.name for location in there.broken]
     if kind == "asset" and name in {job.name for job in visible(there.jobs)}:
-        hint = f"{name} is a job: `daglab run --job {shlex.quote(name)}`."
+        hint = f"{name} is a job, not an asset: name it as one (--job, job:NAME)."
     elif kind == "job" and assets(api, keys=[tuple(name.split("/"))]):
-        hint = f"{name} is an asset: `daglab run --asset-selection {shlex.quote(name)}`."
+        hint = f"{name} is an asset, not a job: name it as one (--asset-selection, asset:KEY)."
     elif name in names:
         hint = f"The one listed as {name} has a slash inside a part of its key, which can't be named here: rename it."
     else:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +20,13 @@ class Commit:
     dirty: bool
 
 
-def look(path: Path) -> subprocess.Popen[bytes] | None:
-    """Start to ask what commit is around `path`, for `found` to take the answer later; None without git."""
+def look(path: Path, environ: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
+    """Start to ask what commit is around `path`, for `found` to take the answer later; None without git.
+
+    `environ` has no secrets: the repository may name filters that git runs.
+    """
     command = ["git", *_SAFE, "-C", str(path.parent), "status", "--porcelain=v2", "--branch"]
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    env = {name: value for name, value in environ.items() if not name.startswith("GIT_")}
     env.update(GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0", LC_ALL="C")
     try:
         return subprocess.Popen(

@@ -6,6 +6,7 @@ that are asked for in daglab.yaml.
 
 from __future__ import annotations
 
+import dataclasses
 import keyword
 import re
 import shlex
@@ -23,13 +24,16 @@ FOLDERS = {"dagster", "data", "exports", "tests"}
 PACKAGES = {"click", "daglab", "jinja2", "marimo", "pydantic", "pytest", "requests", "sqlalchemy", "tabulate", "yaml"}
 TEMPLATES = ("minimal", "standard", "ml")
 EMPTY = "empty"  # the template without examples
-MARKERS = ("workspace.yaml", "dagster.yaml", "dg.toml")
-DEPENDENCIES = ("pyproject.toml", "setup.py", "setup.cfg", "Pipfile", "requirements*.txt", "requirements/*.txt")
-IGNORED = (".daglab/", "__marimo__/", "exports/")
+MARKERS = ("workspace.yaml", "dagster.yaml", "dg.toml", "dagster_cloud.yaml")
+DEPENDENCIES = (
+    *("pyproject.toml", "setup.py", "setup.cfg", "Pipfile", "environment.y*ml"),
+    *("requirements*.txt", "requirements*.in", "requirements/*.txt", "requirements/*.in"),
+)
+IGNORED = (".daglab/", "__marimo__/", "/exports/")
 MAKEFILES = ("Makefile", "makefile", "GNUmakefile")
 _TABLE = re.compile(r"^\s*\[tool\.(dagster|dg)[\].]", re.MULTILINE)
 # A line that starts with the name, or a quoted text that does: "dagster>=1.5", dagster = "^1.5", dagster-webserver.
-_DEPENDENCY = re.compile(r"""(^[ \t]*|["'])dagster(-\w[\w-]*)?\s*(["',\[<>=!~;@]|$)""", re.MULTILINE)
+_DEPENDENCY = re.compile(r"""(^[ \t]*(?:- *)?|["'])dagster(-\w[\w-]*)?\s*(["',\[<>=!~;@]|$)""", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,10 @@ def adopt(root: Path, wishes: Wishes | None = None) -> list[Change]:
 def _complete(root: Path, wishes: Wishes) -> list[Change]:
     there = (root / config.FILE_NAME).exists()
     settings = config.load({"env": ""}, directory=root) if there else None
-    notebooks_dir = settings.notebooks_dir if settings and not wishes.dry else str(wishes.value("notebooks_dir"))
+    if settings:  # what its config says counts; a dry run has not changed that, and tells what --force would
+        own = {key: settings.value(key) for key in ("notebooks_dir", "dagster.port", "marimo.port")}
+        wishes = dataclasses.replace(wishes, values={**own, **(wishes.values if wishes.force else {})})
+    notebooks_dir = str(wishes.value("notebooks_dir"))
     changes = [_make_folder(root, folder, wishes) for folder in (notebooks_dir, ".daglab")]
     changes.append(_ignore(root, wishes))
     return [*changes, _makefile(root, wishes)] if wishes.makefile else changes
@@ -220,7 +227,8 @@ def _ignore(root: Path, wishes: Wishes) -> Change:
     path = root / ".gitignore"
     lines = f"Add these lines to it yourself: {' '.join(IGNORED)}"
     there = _content(root, path, lines)
-    missing = [line for line in IGNORED if line.encode() not in map(bytes.strip, there.splitlines())]
+    stand = {line.strip().strip(b"/") for line in there.splitlines()}
+    missing = [line for line in IGNORED if line.strip("/").encode() not in stand]
     return _extend(path, there, "".join(f"{line}\n" for line in missing), wishes)
 
 

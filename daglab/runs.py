@@ -123,7 +123,7 @@ def follow(api: dagster_api.DagsterApi, ids: Sequence[str], *, timeout: float, i
             found = _looks(impatient, waiting)
         except errors.Unreachable as error:
             silent_since = time.monotonic() if silent_since is None else silent_since
-            _endure(error, waiting, since=silent_since, deadline=deadline, known=bool(known))
+            endure(error, f"The run {', '.join(waiting)}", since=silent_since, deadline=deadline)
         else:
             silent_since = None
             changed = [run for run in found if run != known.get(run.id)]
@@ -139,14 +139,15 @@ def follow(api: dagster_api.DagsterApi, ids: Sequence[str], *, timeout: float, i
         raise _gone(lost)
 
 
-def _endure(error: errors.Unreachable, ids: Sequence[str], *, since: float, deadline: float, known: bool) -> None:
-    """Put up with a deployment that does not answer, once it has; it may be starting again."""
+def endure(error: errors.Unreachable, what: str, *, since: float, deadline: float) -> None:
+    """Put up with a deployment that has not answered `since` then, for as long as it may take to start again.
+
+    Raises the error after that, and `TimedOut` at the deadline; both are of `time.monotonic`.
+    """
     now = time.monotonic()
     if now >= deadline:
-        raise errors.TimedOut(
-            f"The run {', '.join(ids)} could not be asked about: {error.message}", error.hint
-        ) from error
-    if not known or now - since >= PATIENCE:
+        raise errors.TimedOut(f"{what} could not be asked about: {error.message}", error.hint) from error
+    if now - since >= PATIENCE:
         raise error
     if now == since:
         log.warning("Dagster does not answer, and is waited for: %s", error.message)

@@ -28,9 +28,15 @@ def document(settings: config.Config, *, origin: bool) -> dict[str, Any]:
 
 
 def shown(settings: config.Config, name: str) -> Any:
-    """A key's value as it may be shown: a command's arguments may hold a secret."""
+    """A key's value as it may be shown: a command's arguments may hold a secret, and so may a header."""
     value = settings.value(name)
+    if name == "dagster.auth.headers" and value:
+        return {header: "..." if _is_secret(header, text) else text for header, text in value.items()}
     return value.split()[0] + " ..." if name == "dagster.auth.token_command" and value else value
+
+
+def _is_secret(header: str, text: str) -> bool:
+    return config_keys.is_secret_header(header) and not text.startswith(config_keys.FROM_VARIABLE)
 
 
 def show(result: dict[str, Any]) -> None:
@@ -41,6 +47,11 @@ def show(result: dict[str, Any]) -> None:
         for name, value in result["values"].items()
     ]
     output.table(rows, ("Key", "Value", *(["Origin"] if origins else [])))
+
+
+def _environment() -> str | None:
+    """The environment that is written to: that of --env, else of the variable; None for none."""
+    return output.flags().get("env") or os.environ.get(config.ENVIRONMENT) or None
 
 
 def known_key(name: str) -> config_keys.Key:
@@ -189,7 +200,7 @@ def set_command(key: str, value: str, user: bool, as_json: bool) -> None:
     """
     path = _target(user)
     made = not path.exists()
-    result = set_key(path, key, value, output.flags().get("env"), trusted=user)
+    result = set_key(path, key, value, _environment(), trusted=user)
     if as_json:
         output.document({"ok": True, "file": str(path), "key": key, "value": result, "created": made})
     else:
@@ -209,7 +220,7 @@ def unset_command(key: str, user: bool, as_json: bool) -> None:
       daglab config unset dagster.url
     """
     path = _target(user)
-    changed = unset_key(path, key, output.flags().get("env"), trusted=user)
+    changed = unset_key(path, key, _environment(), trusted=user)
     if as_json:
         output.document({"ok": True, "file": str(path), "key": key, "changed": changed})
     else:

@@ -218,7 +218,7 @@ def _run(
     capture: processes.Capture,
 ) -> tuple[exports.Export, git.Commit | None]:
     """Run the notebook, and ask git meanwhile what commit it is of."""
-    asked = git.look(notebook.absolute())
+    asked = git.look(notebook.absolute(), processes.without_secrets(os.environ, settings.token_variables))
     try:
         done = exports.export_html(
             notebook,

@@ -54,6 +54,17 @@ def notebooks_folder(text: str) -> str:
     return str(config_keys.checked(config_keys.known()["notebooks_dir"], path.as_posix(), "--notebooks-dir"))
 
 
+def warn(root: Path, changes: list[projects.Change], wishes: projects.Wishes) -> None:
+    """Say what was asked for and is not so, and what will go wrong."""
+    for key, now in projects.differing(root, wishes).items():
+        output.warn(f"daglab.yaml says {key}: {now}. Change it with `daglab config set {key} {wishes.values[key]}`.")
+    if (root / "dagster" / "__init__.py").exists():
+        output.warn("dagster/__init__.py hides the installed dagster package from the project's code: delete it.")
+    for change in changes:
+        if wishes.makefile and change.path in projects.MAKEFILES and change.what == "kept":
+            output.warn(f"{change.path} has targets of these names already: no target was added.")
+
+
 def show(root: Path, changes: list[projects.Change], bootstrap: str | None, wishes: projects.Wishes) -> None:
     """Print what was changed, and what to do next."""
     changed = [change for change in changes if change.what != "kept"]
@@ -64,10 +75,6 @@ def show(root: Path, changes: list[projects.Change], bootstrap: str | None, wish
     if wishes.dry:
         output.note("Nothing was done: --dry-run only tells.")
         return
-    for key, now in projects.differing(root, wishes).items():
-        output.warn(f"daglab.yaml says {key}: {now}. Change it with `daglab config set {key} {wishes.values[key]}`.")
-    if (root / "dagster" / "__init__.py").exists():
-        output.warn("dagster/__init__.py hides the installed dagster package from the project's code: delete it.")
     if bootstrap:
         port = "" if "dagster.port" not in wishes.values else f" --port {wishes.value('dagster.port')}"
         output.note(
@@ -129,6 +136,8 @@ def command(
             event.target = bootstrap or "."
         chosen = projects.EMPTY if no_examples else template or projects.TEMPLATES[0]
         root, changes = init(directory, bootstrap, chosen, wishes)
+    if not dry_run:
+        warn(root, changes, wishes)
     if as_json:
         document = [{"path": change.path, "change": change.what} for change in changes]
         output.document({"ok": True, "project": str(root), "dry_run": dry_run, "files": document})

@@ -14,6 +14,7 @@ from daglab import (
     cancellation,
     config,
     dagster_api,
+    dispatch,
     errors,
     events,
     launches,
@@ -26,10 +27,7 @@ from daglab import (
     runs,
 )
 
-STATUSES = (
-    *("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"),
-    *runs.ENDED,
-)
+STATUSES = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING", *runs.ENDED)
 
 
 @click.group(name="runs", cls=output.Group)
@@ -175,24 +173,24 @@ def wait_command(run: Sequence[str], timeout: float | None, as_json: bool) -> No
     """
     with _linked("wait", *run) as link:
         link.event.runs.extend(link.ids)
-        _follow(link, link.ids, timeout, as_json)
+        runs.status(link.api, link.ids)  # a wrong id is no run that was deleted while we waited
+        result = {"ok": True, "runs": [_entry(link, run_id) for run_id in link.ids]}
+        with dispatch.keeping(result):
+            _follow(link, result, timeout, as_json)
 
 
-def _follow(link: Link, ids: list[str], timeout: float | None, as_json: bool) -> None:
-    """Follow runs that are there to their end, and tell how they ended."""
-    api, waits = link.api, link.settings.performance
-    runs.status(api, ids)  # a wrong id is no run that was deleted while we waited
-    entries = {run_id: {"run_id": run_id, "status": None, "url": runs.url(api, run_id)} for run_id in ids}
-    result: dict[str, Any] = {"ok": True, "runs": list(entries.values())}
-    try:
-        progress.follow(api, entries, timeout or waits.max_wait_time, waits.polling_interval)
-        if bad := [entry for entry in entries.values() if entry["status"] != "SUCCESS"]:
-            messages = [progress.why_failed(api, entry) for entry in bad]
-            raise errors.NotGood("\n".join(messages), f"See {bad[0]['url']}")
-    except errors.DaglabError as error:
-        error.result = result
-        raise
+def _follow(link: Link, result: dict[str, Any], timeout: float | None, as_json: bool) -> None:
+    """Follow the runs of a result to their end, and tell how they ended."""
+    entries, waits = {entry["run_id"]: entry for entry in result["runs"]}, link.settings.performance
+    progress.follow(link.api, entries, timeout or waits.max_wait_time, waits.polling_interval)
+    if bad := [entry for entry in result["runs"] if entry["status"] != "SUCCESS"]:
+        messages = [progress.why_failed(link.api, entry) for entry in bad]
+        raise errors.NotGood("\n".join(messages), f"See {bad[0]['url']}")
     progress.tell(result, as_json)
+
+
+def _entry(link: Link, run_id: str, status: str | None = None) -> dict[str, Any]:
+    return {"run_id": run_id, "status": status, "url": runs.url(link.api, run_id)}
 
 
 @command.command(name="logs")
@@ -288,17 +286,21 @@ def cancel_command(run: Sequence[str], force: bool, as_json: bool) -> None:
         api, ids = link.api, link.ids
         link.event.runs.extend(ids)
         runs.status(api, ids)
-        result: dict[str, Any] = {"ok": True, "runs": []}
-        for run_id in ids:
-            try:
-                ended, marked = cancellation.cancel(api, run_id, force=force)
-            except errors.DaglabError as error:
-                error.result = result
-                raise
-            entry = {"run_id": run_id, "url": runs.url(api, run_id), **runs.document(ended), "marked": marked}
-            result["runs"].append(entry)
-            if marked:
-                output.warn(f"{run_id} is marked as cancelled; what it was doing may go on.")
+        result: dict[str, Any] = {"ok": True, "runs": [_entry(link, run_id) for run_id in ids]}
+        refused: list[errors.DaglabError] = []
+        with dispatch.keeping(result):
+            for entry in result["runs"]:
+                entry["status"] = "CANCELING"
+                try:
+                    ended, marked = cancellation.cancel(api, entry["run_id"], force=force)
+                except errors.DaglabError as error:
+                    refused.append(error)
+                    continue
+                entry.update(runs.document(ended), marked=marked)
+                if marked:
+                    output.warn(f"{entry['run_id']} is marked as cancelled; what it was doing may go on.")
+            if refused:
+                raise refused[0]
         others = [f"{entry['run_id']} ({entry['status']})" for entry in result["runs"] if entry["status"] != "CANCELED"]
         if others:
             raise errors.NotGood(
@@ -330,14 +332,17 @@ def retry_command(run: str, how: str | None, waits: bool, timeout: float | None,
         how = how or ("all" if old.status == "SUCCESS" else "from-failure")
         if how == "from-failure" and old.status == "SUCCESS":
             raise errors.InvalidInput(f"The run {run_id} has not failed.", "--all runs every step again.")
-        new = reexecution.retry(api, run_id, how)
-        link.event.runs.append(new.id)
-        output.note(f"Launched {new.id}: {runs.url(api, new.id)}")
-        if waits:
-            _follow(link, [new.id], timeout, as_json)
-        else:
-            entry = {"run_id": new.id, "status": "LAUNCHED", "url": runs.url(api, new.id)}
-            progress.tell({"ok": True, "runs": [entry]}, as_json)
+        entry: dict[str, Any] = {"run_id": None, "status": dispatch.LAUNCHING, "url": None}
+        result: dict[str, Any] = {"ok": True, "runs": [entry]}
+        with dispatch.keeping(result):
+            new = reexecution.retry(api, run_id, how)
+            entry.update(_entry(link, new.id, "LAUNCHED"))
+            link.event.runs.append(new.id)
+            output.note(f"Launched {new.id}: {entry['url']}")
+            if waits:
+                _follow(link, result, timeout, as_json)
+            else:
+                progress.tell(result, as_json)
 
 
 @command.command(name="compare")

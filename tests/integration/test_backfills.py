@@ -111,17 +111,23 @@ def test_a_backfill_of_a_job(daglab: Run, made: Run) -> None:
     assert made(result) == {"a", "c"}
 
 
-def test_what_is_missing_is_made_and_then_nothing(daglab: Run, graphql: Run) -> None:
-    """The dynamic partitions are this test's own."""
-    add = """mutation Add($key: String!) { addDynamicPartition(
-        repositorySelector: {repositoryName: "__repository__", repositoryLocationName: "main"},
-        partitionsDefName: "colours", partitionKey: $key) { __typename } }"""
+@pytest.fixture
+def colours(graphql: Run) -> Any:
+    """Three dynamic partitions of `coloured`, which has none before and after."""
+    place = '{repositoryName: "__repository__", repositoryLocationName: "main"}, partitionsDefName: "colours"'
     keys = [f"k{uuid.uuid4().hex[:6]}" for _ in range(3)]
     for key in keys:
-        graphql(add, key=key)
-    chosen = ["--asset-selection", "coloured", "--partitions", ",".join(keys), "--missing-only"]
-    daglab("run", "--asset-selection", "coloured", "--partition", keys[0])
-    assert daglab("run", *chosen, "--validate-only")["partitions"] == keys[1:]
+        add = f"addDynamicPartition(repositorySelector: {place}, partitionKey: $key)"
+        graphql(f"mutation Add($key: String!) {{ {add} {{ __typename }} }}", key=key)
+    yield keys
+    drop = f"deleteDynamicPartitions(repositorySelector: {place}, partitionKeys: $keys)"
+    graphql(f"mutation Drop($keys: [String!]!) {{ {drop} {{ __typename }} }}", keys=keys)
+
+
+def test_what_is_missing_is_made_and_then_nothing(daglab: Run, colours: list[str]) -> None:
+    chosen = ["--asset-selection", "coloured", "--partitions", ",".join(colours), "--missing-only"]
+    daglab("run", "--asset-selection", "coloured", "--partition", colours[0])
+    assert daglab("run", *chosen, "--validate-only")["partitions"] == colours[1:]
     assert daglab("run", *chosen)["backfill"]["counts"] == {"SUCCESS": 2}
     result = daglab("run", *chosen)
     assert (result["runs"], "backfill" in result) == ([], False)

@@ -141,8 +141,8 @@ def test_no_project(tmp_path: Path, cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (b"x", b"x\n.daglab/\n__marimo__/\nexports/\n"),
-        (b"x\r\n", b"x\r\n.daglab/\r\n__marimo__/\r\nexports/\r\n"),
+        (b"x", b"x\n.daglab/\n__marimo__/\n/exports/\n"),
+        (b"x\r\n", b"x\r\n.daglab/\r\n__marimo__/\r\n/exports/\r\n"),
         (b"exports/\n__marimo__/\n.daglab/\n", b"exports/\n__marimo__/\n.daglab/\n"),
     ],
 )

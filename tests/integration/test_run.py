@@ -379,7 +379,7 @@ def test_the_time_is_up_and_the_run_is_cancelled(document: Run, graphql: Run, pr
 
 
 def test_a_deployment_that_does_not_queue(graphql: Run) -> None:
-    assert runs.parse_daemons(graphql(runs.DAEMONS_QUERY)) is False
+    assert runs.parse_daemons(graphql(runs.DAEMONS_QUERY))[0] is False
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -89,7 +89,7 @@ def test_jobs_alone(serving: Serving, cli: Callable[..., Any]) -> None:
         assert "--asset-selection" in daglab("run", "--asset", "monthly").stderr
         nothing = daglab("run", "--asset-selection", "monthly")
         assert nothing.exit_code == 7
-        assert "--job monthly" in nothing.stderr
+        assert "monthly is a job" in nothing.stderr
         assert daglab("scaffold", "--job", "broken").exit_code == 0
         told = daglab("export", "dagster/notebooks/job_broken.py", "--attach", "job:monthly")
         assert "has no assets" in told.stderr

@@ -589,6 +589,32 @@ def test_two_ways_to_one_token_are_refused(load: Load, layers: dict[str, Any]) -
     assert error.exit_code == 7
 
 
+@pytest.mark.parametrize(
+    ("layers", "url"),
+    [
+        ({"user": {"dagster.url": "https://prod"}, "project": {"dagster.port": 4000}}, "http://127.0.0.1:4000"),
+        ({"user": {"dagster.url": "https://prod"}, "project": {"dagster.host": "dev"}}, "http://dev:3000"),
+        (
+            {"project": {"dagster.url": "https://prod"}, "environ": {"DAGLAB_DAGSTER__PORT": "4000"}},
+            "http://127.0.0.1:4000",
+        ),
+        ({"project": {"dagster.url": "https://prod", "dagster.port": 4000}}, "https://prod"),
+        ({"project": {"dagster.url": "https://prod"}, "user": {"dagster.port": 4000}}, "https://prod"),
+        ({"project": {"dagster.port": 4000}, "environ": {"DAGLAB_DAGSTER__URL": "https://prod"}}, "https://prod"),
+    ],
+)
+def test_what_says_where_dagster_is_wins_in_whatever_words(load: Load, layers: dict[str, Any], url: str) -> None:
+    """Of one layer the url counts; host and port of a higher layer go before the url of a lower one."""
+    assert load(**layers).url == url
+
+
+def test_an_environment_says_where_dagster_is(tmp_path: Path) -> None:
+    text = "dagster: {url: https://prod}\nenvironments: {dev: {dagster: {host: 127.0.0.1, port: 3000}}}\n"
+    (tmp_path / "daglab.yaml").write_text(text)
+    assert config.load({"env": "dev"}, directory=tmp_path).url == "http://127.0.0.1:3000"
+    assert config.load({}, directory=tmp_path).url == "https://prod"
+
+
 TOKEN = {"DAGSTER_GRAPHQL_TOKEN": "hunter2"}
 DEFAULT_TOKEN = config_keys.Auth(token_env="DAGSTER_GRAPHQL_TOKEN")
 OTHER = "http://127.0.0.1:4000"
@@ -605,7 +631,6 @@ OTHER = "http://127.0.0.1:4000"
         ({"environ": {"DAGLAB_DAGSTER__PORT": "4000"}}, True),
         ({"flags": {"dagster.url": OTHER}}, True),
         ({"project": {"dagster.url": "http://other"}, "flags": {"dagster.url": OTHER}}, True),
-        ({"project": {"dagster.host": "other"}, "user": {"dagster.url": OTHER}}, True),
         ({"project": {"dagster.url": "http://127.0.0.1:3000/team"}}, True),
         ({"project": {"dagster.path_prefix": "/team"}}, True),
         # the project's file has a say in where it goes: not sent
@@ -615,6 +640,7 @@ OTHER = "http://127.0.0.1:4000"
         ({"project": {"dagster.port": 4000}}, False),
         ({"project": {"dagster.port": 4000}, "environ": {"DAGLAB_DAGSTER__HOST": "dagster"}}, False),
         ({"project": {"dagster.host": "evil"}, "user": {"dagster.port": 4000}}, False),
+        ({"project": {"dagster.host": "other"}, "user": {"dagster.url": OTHER}}, False),
         ({"project": {"dagster.url": OTHER}, "user": {"dagster.url": "http://mine"}}, False),
         ({"project": {"dagster.url": OTHER, "dagster.auth.token_env": "DAGSTER_GRAPHQL_TOKEN"}}, False),
     ],

@@ -321,10 +321,10 @@ def test_an_asset_is_no_job_and_a_job_no_asset(api: dagster_api.DagsterApi) -> N
     answer({**workspace(loaded("main", [job("report")])), "assetNodes": [node("src", "a b")]})
     with pytest.raises(errors.InvalidInput, match="There is no job src/a b") as caught:
         entities.find_job(api, "src/a b", **NOWHERE)
-    assert caught.value.hint == "src/a b is an asset: `daglab run --asset-selection 'src/a b'`."
+    assert caught.value.hint == "src/a b is an asset, not a job: name it as one (--asset-selection, asset:KEY)."
     with pytest.raises(errors.InvalidInput, match="There is no asset report") as caught:
         entities.find_assets(api, [("report",)], **NOWHERE)
-    assert caught.value.hint == "report is a job: `daglab run --job report`."
+    assert caught.value.hint == "report is a job, not an asset: name it as one (--job, job:NAME)."
 
 
 @pytest.mark.parametrize(

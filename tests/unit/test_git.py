@@ -27,7 +27,7 @@ def repository(tmp_path: Path, need: Callable[[object, str], None]) -> Path:
 
 
 def commit(path: Path) -> git.Commit | None:
-    return git.found(git.look(path))
+    return git.found(git.look(path, os.environ))
 
 
 def run(root: Path, *arguments: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from daglab import config, errors, projects
 
-MORE = [".daglab/", "__marimo__/", "exports/"]
+MORE = [".daglab/", "__marimo__/", "/exports/"]
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -196,13 +196,13 @@ def test_adopt_refuses_a_notebooks_folder_outside(tmp_path: Path, notebooks_dir:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (b"", b".daglab/\n__marimo__/\nexports/\n"),
-        (b"x\n", b"x\n.daglab/\n__marimo__/\nexports/\n"),
-        (b"x", b"x\n.daglab/\n__marimo__/\nexports/\n"),
-        (b"x\r\n.daglab/\r\n", b"x\r\n.daglab/\r\n__marimo__/\r\nexports/\r\n"),
-        (b"x\r\ny", b"x\r\ny\r\n.daglab/\r\n__marimo__/\r\nexports/\r\n"),
+        (b"", b".daglab/\n__marimo__/\n/exports/\n"),
+        (b"x\n", b"x\n.daglab/\n__marimo__/\n/exports/\n"),
+        (b"x", b"x\n.daglab/\n__marimo__/\n/exports/\n"),
+        (b"x\r\n.daglab/\r\n", b"x\r\n.daglab/\r\n__marimo__/\r\n/exports/\r\n"),
+        (b"x\r\ny", b"x\r\ny\r\n.daglab/\r\n__marimo__/\r\n/exports/\r\n"),
         (b"exports/  \n  .daglab/", b"exports/  \n  .daglab/\n__marimo__/\n"),
-        (b"\xff\xfe caf\xe9\n", b"\xff\xfe caf\xe9\n.daglab/\n__marimo__/\nexports/\n"),
+        (b"\xff\xfe caf\xe9\n", b"\xff\xfe caf\xe9\n.daglab/\n__marimo__/\n/exports/\n"),
     ],
 )
 def test_gitignore_is_extended_byte_for_byte(tmp_path: Path, before: bytes, after: bytes) -> None:
