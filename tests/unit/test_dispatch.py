@@ -1,0 +1,178 @@
+"""Launches that are cut short: what was made is told, whatever comes after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from daglab import (
+    backfills,
+    cancellation,
+    config,
+    dagster_api,
+    dispatch,
+    errors,
+    launches,
+    plans,
+    reexecution,
+    runs,
+    targets,
+)
+from daglab.commands import runs as runs_command
+
+PLAN = plans.Plan(targets.Target("j", "r", "l", (("a",),)), {}, {})
+
+
+@pytest.fixture
+def settings(dagster: Any, monkeypatch: pytest.MonkeyPatch) -> config.Config:
+    monkeypatch.setenv("DAGLAB_PERFORMANCE__POLLING_INTERVAL", "0.01")
+    return config.load({"dagster.url": dagster.url})
+
+
+@pytest.fixture
+def api(settings: config.Config) -> dagster_api.DagsterApi:
+    return dagster_api.connect(settings)
+
+
+def fresh(count: int) -> dict[str, Any]:
+    return dispatch.fresh_result(plans.Prepared((PLAN,) * count), plans.Wanted())
+
+
+def launching(monkeypatch: pytest.MonkeyPatch, *outcomes: Any) -> None:
+    """Each launch ends as the next of the outcomes says: a run's id, or what is raised."""
+    left = iter(outcomes)
+
+    def launch(*_: Any, **__: Any) -> launches.Launched:
+        outcome = next(left)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return launches.Launched(outcome, "STARTING")
+
+    monkeypatch.setattr(launches, "launch", launch)
+
+
+def ending(monkeypatch: pytest.MonkeyPatch, **statuses: str) -> None:
+    def looks(_api: Any, ids: list[str]) -> list[runs.Run]:
+        return [runs.Run(run_id, statuses[run_id], 1.0, 2.0) for run_id in ids]
+
+    monkeypatch.setattr(runs, "_looks", looks)
+
+
+def carried(api: Any, settings: config.Config, result: dict[str, Any], **more: Any) -> None:
+    with dispatch.keeping(result):
+        every = [PLAN] * len(result["runs"])
+        dispatch.carry_out(api, settings, every, result, timeout=0.05, cancels=True, **more)
+
+
+# --- cancelling several
+
+
+def test_one_that_can_not_be_cancelled_does_not_keep_the_others(
+    api: Any, settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def cancel(_api: Any, run_id: str, **_: Any) -> tuple[runs.Run, bool]:
+        tried.append(run_id)
+        if run_id == "r1":
+            raise errors.TimedOut("r1 could not be cancelled.", "h")
+        return runs.Run(run_id, "CANCELED", 1.0, 2.0), False
+
+    launching(monkeypatch, "r1", "r2", "r3")
+    ending(monkeypatch, r1="STARTED", r2="STARTED", r3="STARTED")
+    monkeypatch.setattr(cancellation, "cancel", cancel)
+    result = fresh(3)
+    with pytest.raises(errors.TimedOut, match="r1 could not be cancelled") as caught:
+        carried(api, settings, result)
+    assert tried == ["r1", "r2", "r3"]
+    assert caught.value.result is not None
+    assert caught.value.result["cancelled"] is False
+    assert [entry["status"] for entry in caught.value.result["runs"]] == ["STARTED", "CANCELED", "CANCELED"]
+
+
+def test_a_run_that_had_failed_before_is_told_beside_what_was_cancelled(
+    api: Any, settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launching(monkeypatch, "r1", "r2")
+    ending(monkeypatch, r1="FAILURE", r2="STARTED")
+    monkeypatch.setattr(cancellation, "cancel", lambda _api, run_id: (runs.Run(run_id, "CANCELED", 1.0, 2.0), False))
+    monkeypatch.setattr(dispatch.progress, "why_failed", lambda _api, entry: f"{entry['run_id']} had its reason")
+    with pytest.raises(errors.TimedOut, match=r"(?s)The run r2 had not ended.*\nr1 had its reason"):
+        carried(api, settings, fresh(2))
+
+
+# --- a launch that fails after others
+
+
+def test_what_goes_on_is_said_when_a_later_launch_fails(
+    api: Any, settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(dispatch.output, "warn", warned.append)
+    launching(monkeypatch, "r1", errors.Unreachable("boom", "h"))
+    with pytest.raises(errors.Unreachable) as caught:
+        carried(api, settings, fresh(2))
+    assert caught.value.result is not None
+    assert [entry["run_id"] for entry in caught.value.result["runs"]] == ["r1", None]
+    assert warned == ["Already launched, and going on: r1. `daglab runs wait` follows them."]
+
+
+def test_the_id_that_is_not_settled_is_the_one_that_is_told(
+    api: Any, settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown = {"launch": "unknown", "launch_id": "second", "runs": []}
+    launching(monkeypatch, "r1", errors.OutcomeUnknown("lost", "h", result=unknown))
+    with pytest.raises(errors.OutcomeUnknown) as caught:
+        carried(api, settings, fresh(2))
+    assert caught.value.result is not None
+    assert (caught.value.result["launch"], caught.value.result["launch_id"]) == ("unknown", "second")
+
+
+# --- a backfill
+
+
+@pytest.mark.parametrize("problem", [errors.Unreachable("gone", "h"), KeyboardInterrupt()])
+def test_a_backfill_is_told_although_it_can_not_be_looked_at(
+    problem: BaseException, api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(*_: Any) -> backfills.Backfill:
+        raise problem
+
+    monkeypatch.setattr(backfills, "launch", lambda *_, **__: "abc")
+    monkeypatch.setattr(backfills, "look", look)
+    wanted = backfills.Wanted(("a", "b"), (("x",),))
+    result = dispatch.fresh_result(plans.Prepared(backfill=wanted, partitions=("a", "b")), plans.Wanted())
+    with pytest.raises(errors.DaglabError) as caught, dispatch.keeping(result):
+        dispatch.start_backfill(api, wanted, result)
+    assert caught.value.result is not None
+    assert caught.value.result["backfill"]["backfill_id"] == "abc"
+
+
+# --- running again
+
+
+@pytest.mark.parametrize("moment", ["while it is launched", "while it is followed"])
+def test_a_retry_that_is_interrupted(moment: str, dagster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = "00000000-0000-4000-8000-000000000001"
+    run = {"runId": old, "status": "FAILURE", "startTime": 1.0, "endTime": 2.0, "stepStats": []}
+    dagster.answers["Status"] = {"runsOrError": {"__typename": "Runs", "results": [run]}}
+
+    def stop(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    if moment == "while it is launched":
+        monkeypatch.setattr(reexecution, "retry", stop)
+    else:
+        monkeypatch.setattr(reexecution, "retry", lambda *_: launches.Launched("new", "STARTING"))
+        monkeypatch.setattr(runs_command.progress, "follow", stop)
+    with pytest.raises(errors.Interrupted) as caught:
+        runs_command.command.main(["retry", old, "--url", dagster.url], standalone_mode=False)
+    result = caught.value.result
+    assert result is not None
+    if moment == "while it is launched":
+        assert (result["launch"], result["runs"][0]["run_id"]) == ("unknown", None)
+        assert "daglab runs list" in str(caught.value.hint)
+    else:
+        assert result["runs"][0]["run_id"] == "new"
+        assert "the run new goes on" in caught.value.message
