@@ -255,6 +255,8 @@ def _by_rest(api: dagster_api.DagsterApi, observation: observations.Observation)
     body: dict[str, Any] = {"description": observation.description, "metadata": metadata}
     if observation.partition is not None:
         body["partition"] = observation.partition
+    if {".", ".."} & set(observation.asset):  # a path with these leads elsewhere, whatever is done to it
+        raise errors.InvalidInput("The asset's key has a part that can't stand in an address.", "Use --via graphql.")
     url = f"{api.url}/report_asset_observation/{_path(observation.asset)}"
     try:
         response = web.send(api.session, "POST", url, operation="report_asset_observation", json=body)

@@ -54,6 +54,8 @@ class Cli(output.Group):
         command: click.Command = importlib.import_module(f"daglab.commands.{cmd_name}").command
         for each in (command, *getattr(command, "commands", {}).values()):
             if not any(param.name == "quiet" for param in each.params):
+                for param in each.params:
+                    _refuse_empty(param)
                 each.params.extend(_shared_options())
         return command
 
@@ -177,6 +179,23 @@ def _shared_options() -> list[click.Option]:
             ["-v", "--verbose"], is_flag=True, expose_value=False, callback=_remember, help="Say what is done."
         ),
     ]
+
+
+def _refuse_empty(param: click.Parameter) -> None:
+    """Have an option refuse empty text: it comes of a variable that is not set, and would mean another target."""
+    if not isinstance(param, click.Option) or not isinstance(param.type, (click.types.StringParamType, click.Path)):
+        return
+    callback = param.callback
+
+    def check(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
+        given = value if isinstance(value, (list, tuple)) else [value]
+        if any(each is not None and not str(each).strip(" ,") for each in given) and option.name != "config_yaml":
+            raise errors.WrongUsage(
+                f"{option.opts[0]} is empty.", "Give it a value, or leave it out: is a variable unset?"
+            )
+        return callback(ctx, option, value) if callback else value
+
+    param.callback = check
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:

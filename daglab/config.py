@@ -174,6 +174,10 @@ def find_project_file(directory: Path) -> Path | None:
     for folder in chain[: chain.index(top) + 1]:
         if os.path.isfile(folder / FILE_NAME):
             return folder / FILE_NAME
+        if os.path.lexists(folder / FILE_NAME):
+            raise errors.InvalidInput(
+                f"{folder / FILE_NAME} is no ordinary file, and its settings are not known.", "Delete it, or mend it."
+            )
     return None
 
 

@@ -19,6 +19,8 @@ AUTHORIZATION = "Authorization"
 CLOUD_HEADER = "Dagster-Cloud-Api-Token"
 _TYPE = "dagster.auth.type"
 
+LONGEST_TOKEN = 1 << 16  # bytes
+
 
 def kind(auth: config_keys.Auth, url: str) -> str | None:
     """How the secret of `auth` is sent to `url`, one of `config_keys.AUTH_TYPES`; None when it names none.
@@ -131,7 +133,8 @@ def _can_be_sent(text: str) -> bool:
 
 def _file_token(path: Path, origin: str) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        with path.open("rb") as file:
+            return file.read(LONGEST_TOKEN).decode("utf-8", "replace")
     except OSError as error:
         raise errors.NotSetUp(
             f"The token file that {origin} names can't be read: {error.strerror}.", "Check its path."

@@ -240,7 +240,7 @@ def _interrupted(result: dict[str, Any], code: int) -> errors.Interrupted:
         cancelling = "cancelled" in result or any(entry["status"] == "CANCELING" for entry in going)
         state = "may go on, it was being cancelled" if cancelling else "goes on"
         messages.append(f"the run {', '.join(entry['run_id'] for entry in going)} {state}")
-        hints.append(f"See {going[0]['url']}")
+        hints.append(f"Wait on with `daglab runs wait {going[0]['run_id']}`; see {going[0]['url']}")
     for entry in result["runs"]:
         if entry["status"] == LAUNCHING:
             result["launch"] = "unknown"

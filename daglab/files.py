@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from typing import Any
 
 from daglab import errors, redaction
 
+LONGEST_TEXT = 1 << 26  # bytes
 LONGEST_LOCK = 5.0  # seconds
 
 
@@ -76,12 +78,26 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Two that change files of a folder do so one after the other. Raises `Taken` when one is at it for too long."""
+    make_folder(folder)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _lock(descriptor)
+        yield
+    except BlockingIOError:
+        raise errors.Taken(f"Somebody is changing files in {folder}.", "Try again when they have done.") from None
+    finally:
+        os.close(descriptor)
+
+
 def append_line(path: Path, record: Mapping[str, Any], *, mode: int = 0o644) -> None:
     """Append one JSON line under a lock; a last line torn by a crash is ended first.
 
     The file is made with `mode` when it is missing. Raises `OSError`: the caller knows what it means.
     """
-    text = redaction.clean(json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=str))
+    text = json.dumps(redaction.clean_values(record), ensure_ascii=False, separators=(",", ":"), default=str)
     line = text.encode("utf-8", "replace") + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not through a symbolic link: one in somebody else's project may lead to a file of the user's.
@@ -99,7 +115,7 @@ def append_line(path: Path, record: Mapping[str, Any], *, mode: int = 0o644) -> 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The records of a JSON lines file, oldest first; a torn or foreign line is left out, as is a missing file."""
     try:
-        lines = path.read_bytes().splitlines()
+        lines = _read_own(path).splitlines()
     except FileNotFoundError:
         return []
     records = []
@@ -111,13 +127,25 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return records
 
 
+def _read_own(path: Path) -> bytes:
+    """A file that daglab has made: not through a link, and no pipe or device that somebody has put there."""
+    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(f"{path} is no ordinary file")
+        return file.read()
+
+
 def read_text(path: Path, what: str) -> str:
     """The text of a file that the user named; `what` says what it is for ("run config").
 
     Raises `NotSetUp` for a file that is missing, `InvalidInput` for one that is unreadable or not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(LONGEST_TEXT + 1)
+        if len(content) > LONGEST_TEXT:
+            raise errors.InvalidInput(f"The {what} {path} is larger than 64 MB.", "Name another file.")
+        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise errors.NotSetUp(f"The {what} {path} does not exist.", "Check the path.") from None
     except OSError as error:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from daglab import dagster_api, errors, targets, web
+from daglab import dagster_api, errors, runs, targets, web
 
 log = logging.getLogger(__name__)
 
@@ -278,6 +278,19 @@ def by_tag(api: dagster_api.DagsterApi, launch_id: str) -> Launched | None:
     with dagster_api.reading("runsOrError"):
         results = dagster_api.expect(data, "runsOrError", "Runs")["results"]
         return _launched(results[-1]) if results else None  # the newest comes first
+
+
+def check_id(api: dagster_api.DagsterApi, launch_id: str) -> None:
+    """Raise `InvalidInput` for what is no launch's id: to call it a launch that made nothing would invite a second."""
+    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.\d+)?", launch_id):
+        raise errors.InvalidInput(
+            f"{launch_id!r} is no launch's id.",
+            "It is 36 letters, and was told with the error; `daglab runs list` lists runs.",
+        )
+    if runs.exists(api, launch_id):
+        raise errors.InvalidInput(
+            f"{launch_id} is the id of a run, not of a launch: the run is there.", f"daglab runs show {launch_id}"
+        )
 
 
 def wait_for_tag(api: dagster_api.DagsterApi, launch_id: str) -> Launched | None:

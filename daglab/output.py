@@ -152,7 +152,7 @@ def plain(text: str) -> str:
 
 def document(result: Mapping[str, Any]) -> None:
     """Print the one JSON document of a command."""
-    _print(clean(json_text(result)).encode("utf-8", "backslashreplace"))
+    _print(_escaped(json_text(redaction.clean_values(result))).encode("utf-8", "backslashreplace"))
 
 
 def json_text(result: Mapping[str, Any]) -> str:
@@ -172,7 +172,11 @@ def json_text(result: Mapping[str, Any]) -> str:
 
 def clean(text: str) -> str:
     """JSON, CSV or Markdown without tokens, and with what a terminal would act on as an escape."""
-    return _CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", redaction.clean(text))
+    return _escaped(redaction.clean(text))
+
+
+def _escaped(text: str) -> str:
+    return _CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def text(written: str) -> None:
@@ -184,7 +188,8 @@ def line(result: Mapping[str, Any]) -> None:
     """Print one line of JSON, for a command that goes on printing."""
     import json
 
-    _print(clean(json.dumps(result, ensure_ascii=False, default=str)).encode("utf-8", "backslashreplace"))
+    text = json.dumps(redaction.clean_values(result), ensure_ascii=False, default=str)
+    _print(_escaped(text).encode("utf-8", "backslashreplace"))
     flush()
 
 

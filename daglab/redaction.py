@@ -5,8 +5,13 @@ daglab prints no token itself; a server that repeats what it was sent, or a note
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
 SHORTEST = 4  # what is shorter is no secret, and would blot out ordinary words
 _secrets: set[str] = set()
+_WORD = re.compile("[a-z][a-z_0-9]{0,30}")  # as daglab's own keys are
 
 
 def hide(secret: str) -> None:
@@ -20,3 +25,16 @@ def clean(text: str) -> str:
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
+
+
+def clean_values(value: Any) -> Any:
+    """What will become JSON, without secrets in its texts; a key that is a plain word is no secret, nor is a number."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {
+            key if _WORD.fullmatch(str(key)) else clean(str(key)): clean_values(each) for key, each in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [clean_values(each) for each in value]
+    return value if value is None or isinstance(value, (bool, int, float)) else clean(str(value))

@@ -91,6 +91,11 @@ def status(api: dagster_api.DagsterApi, ids: Sequence[str]) -> dict[str, Run]:
     return found
 
 
+def exists(api: dagster_api.DagsterApi, run_id: str) -> bool:
+    """Whether there is a run of this id."""
+    return run_id in parse_status(dagster_api.query(api, STATUS_QUERY, {"ids": [run_id], "steps": False}))
+
+
 def unknown(ids: Sequence[str]) -> errors.InvalidInput:
     """The error for runs that are not there (any more)."""
     return errors.InvalidInput(
@@ -165,7 +170,7 @@ def _too_late(
             f"{len(ids)} runs have not ended after {timeout:g} s and go on: {', '.join(ids)}.",
             f"{api.url}/runs",
         )
-    return errors.TimedOut(message, f"Look at {page}, or give it more time with --timeout.")
+    return errors.TimedOut(message, f"Wait on with `daglab runs wait {' '.join(ids)} --timeout SECONDS`; see {page}.")
 
 
 def waits_in_vain(api: dagster_api.DagsterApi) -> bool:

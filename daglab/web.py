@@ -99,7 +99,7 @@ def session(settings: config.Config, *, operation: str | None = None) -> Session
     withheld = None
     if credential and credential.withheld:
         withheld = f"what is named by {credential.origin} was not sent, because {credential.withheld}"
-        log.info("%s", withheld)
+        log.log(logging.WARNING if credential.origin.startswith("flag") else logging.INFO, "%s", withheld)
     security = settings.security
     allowed = frozenset(security.allowed_operations) if security.sandbox_mode else None
     return Session(http, graphql.timeout, graphql.max_retries, withheld=withheld, allowed=allowed)

@@ -70,19 +70,21 @@ def set_key(path: Path, name: str, text: str, environment: str | None, *, truste
     """
     key = known_key(name)
     value = config_keys.checked(key, config_keys.from_text(key, text, "VALUE"), "VALUE")
-    mark, old = _read(path) if path.exists() else ("", "version: 1\n")
-    new = config_edit.set_value(old, _path(name, environment), value, str(path))
-    _write(path, mark + new, trusted=trusted)
+    with files.locked(path.parent):
+        mark, old = _read(path) if path.exists() else ("", "version: 1\n")
+        new = config_edit.set_value(old, _path(name, environment), value, str(path))
+        _write(path, mark + new, trusted=trusted)
     return value
 
 
 def unset_key(path: Path, name: str, environment: str | None, *, trusted: bool) -> bool:
     """Take a key out of a config file; whether it was there."""
     known_key(name)
-    mark, old = _read(path) if path.exists() else ("", "")
-    new = config_edit.unset(old, _path(name, environment), str(path))
-    if new != old:
-        _write(path, mark + new, trusted=trusted)
+    with files.locked(path.parent):
+        mark, old = _read(path) if path.exists() else ("", "")
+        new = config_edit.unset(old, _path(name, environment), str(path))
+        if new != old:
+            _write(path, mark + new, trusted=trusted)
     return new != old
 
 

@@ -383,6 +383,7 @@ def settle_command(launch_id: str, as_json: bool) -> None:
     """
     with _linked("settle") as link:
         api, link.event.target = link.api, launch_id
+        launches.check_id(api, launch_id)
         result: dict[str, Any] = {"launch": "found", "launch_id": launch_id, "runs": []}
         if backfill_id := backfills.by_tag(api, launch_id):
             result["backfill"] = backfills.document(backfills.look(api, backfill_id))

@@ -79,7 +79,9 @@ def place(settings: config.Config, target: Target, name: str | None) -> Path:
         raise errors.InvalidInput(
             f"{name!r} is not the name of a notebook.", f"It lies in {folder}: give a name alone, such as orders.py."
         )
-    if name is not None and PurePath(name).stem in HIDDEN:
+    if name is not None and not name.isprintable():
+        raise errors.InvalidInput(f"{name!r} is not the name of a notebook.", "Give a name on one line.")
+    if name is not None and (PurePath(name).stem in HIDDEN or name in ("__init__.py", "__main__.py")):
         raise errors.InvalidInput(
             f"A notebook called {name} would hide the Python module of that name.", "Choose another name."
         )

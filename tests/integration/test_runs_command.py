@@ -300,8 +300,16 @@ def test_a_launch_is_settled(daglab: Run, launched: Run) -> None:
 
 def test_a_launch_that_made_no_run(daglab: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGLAB_DAGSTER__GRAPHQL__TIMEOUT", "2")
-    result = daglab("runs", "settle", "no-such-launch", exit_code=4)
+    result = daglab("runs", "settle", str(uuid.uuid4()), exit_code=4)
     assert (result["launch"], result["runs"]) == ("none", [])
+
+
+def test_what_is_no_launch_is_not_called_one_that_made_nothing(daglab: Run, launched: Run) -> None:
+    """Its hint would be to launch it again."""
+    run, _ = launched("--asset-selection", "raw_orders")
+    assert "is the id of a run" in daglab("runs", "settle", run, exit_code=7)["error"]["message"]
+    for text in (run[:8], "x y"):
+        assert "is no launch's id" in daglab("runs", "settle", text, exit_code=7)["error"]["message"]
 
 
 def test_stopping_to_follow_leaves_the_run_alone(launched: Run, daglab: Run, deployment: Any) -> None:

@@ -444,9 +444,18 @@ def test_without_git_only_the_directory_counts(tmp_path: Path) -> None:
     assert config.find_project_file(tmp_path) == tmp_path / "daglab.yaml"
 
 
-def test_a_folder_of_that_name_is_no_file(tmp_path: Path) -> None:
-    (tmp_path / "daglab.yaml").mkdir()
-    assert config.find_project_file(tmp_path) is None
+@pytest.mark.parametrize("kind", ["folder", "link", "fifo"])
+def test_what_is_no_file_is_no_config_and_no_reason_to_take_the_defaults(kind: str, tmp_path: Path) -> None:
+    """A person's settings, the sandbox too, would drop out without a word."""
+    path = tmp_path / "daglab.yaml"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to("/dev/zero")
+    else:
+        os.mkfifo(path)
+    with pytest.raises(errors.InvalidInput, match="is no ordinary file"):
+        config.load({}, directory=tmp_path)
 
 
 def test_the_root_is_that_of_the_file_else_the_directory(load: Load, project_file: Path, tmp_path: Path) -> None:

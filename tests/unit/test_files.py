@@ -379,3 +379,37 @@ def test_the_record_format_is_one_compact_line(tmp_path: Path) -> None:
     text = (tmp_path / "lines").read_text(encoding="utf-8")
     assert text == '{"a":[1,{"b":"é"}]}\n'
     assert json.loads(text) == {"a": [1, {"b": "é"}]}
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo"])
+def test_read_lines_of_what_somebody_has_put_there(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "exports.jsonl"
+    if kind == "link":
+        path.symlink_to("/dev/zero")
+    else:
+        os.mkfifo(path)
+    with pytest.raises(OSError):  # noqa: PT011 (the caller knows what it means)
+        files.read_lines(path)
+
+
+def test_read_text_has_an_end() -> None:
+    with pytest.raises(errors.InvalidInput, match="larger than 64 MB"):
+        files.read_text(Path("/dev/zero"), "run config")
+
+
+def test_two_that_are_locked_go_one_after_the_other(tmp_path: Path) -> None:
+    seen = []
+
+    def change(number: int) -> None:
+        with files.locked(tmp_path):
+            seen.append(number)
+            path = tmp_path / "count"
+            old = int(path.read_text()) if path.exists() else 0
+            path.write_text(str(old + 1))
+
+    threads = [threading.Thread(target=change, args=[number]) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (tmp_path / "count").read_text() == "20"

@@ -37,3 +37,17 @@ def test_what_is_no_secret_stays() -> None:
     redaction.hide("")
     redaction.hide("abc")
     assert redaction.clean("abc") == "abc"
+
+
+@pytest.mark.parametrize("secret", ["true", "false", "error", "code", '"ok"', "null"])
+def test_json_stays_json_whatever_the_secret_is(secret: str) -> None:
+    redaction.hide(secret)
+    document = {"ok": True, "error": {"code": "x", "message": f"it said {secret}!"}, "n": 1, "none": None}
+    cleaned = json.loads(json.dumps(redaction.clean_values(document)))
+    assert cleaned == {**document, "error": {"code": "x", "message": "it said ***!"}}
+
+
+def test_a_secret_in_a_key_or_deep_inside_is_left_out() -> None:
+    redaction.hide("s3cr3t-token")
+    found = redaction.clean_values({"tags": {"a s3cr3t-token b": [("x", "s3cr3t-token")]}})
+    assert found == {"tags": {"a *** b": [["x", "***"]]}}
