@@ -87,7 +87,7 @@ def test_a_folder_of_somebody_else(tmp_path: Path, cli: Cli) -> None:
 )
 def test_a_bad_name(tmp_path: Path, cli: Cli, name: str) -> None:
     done = cli("init", f"--bootstrap={name}", "--json")
-    assert done.exit_code == 7, done.stderr
+    assert done.exit_code == (7 if name else 2), done.stderr
     assert len(error(done)["message"]) < 300
     assert os.listdir(tmp_path) == []
     assert not (tmp_path.parent / "x").exists()
@@ -225,7 +225,7 @@ def test_every_option_at_once(tmp_path: Path, cli: Cli) -> None:
         (["--bootstrap", "x", "--ports", "other=1"], 2),
         (["--bootstrap", "x", "--notebooks-dir", "../out"], 7),
         (["--bootstrap", "x", "--notebooks-dir", "/out"], 7),
-        (["--bootstrap", "x", "--notebooks-dir", ""], 7),
+        (["--bootstrap", "x", "--notebooks-dir", ""], 2),
     ],
 )
 def test_what_makes_no_sense(tmp_path: Path, cli: Cli, arguments: list[str], code: int) -> None:
