@@ -152,7 +152,10 @@ def plain(text: str) -> str:
 
 def document(result: Mapping[str, Any]) -> None:
     """Print the one JSON document of a command."""
-    _print(_escaped(json_text(redaction.clean_values(result))).encode("utf-8", "backslashreplace"))
+    text = json_text(result)
+    if redaction.occurs(text):
+        text = json_text(redaction.clean_values(result))
+    _print(_escaped(text).encode("utf-8", "backslashreplace"))
 
 
 def json_text(result: Mapping[str, Any]) -> str:

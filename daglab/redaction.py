@@ -27,6 +27,11 @@ def clean(text: str) -> str:
     return text
 
 
+def occurs(text: str) -> bool:
+    """Whether a secret stands in JSON text: most often none does, and nothing has to be taken apart for it."""
+    return any(secret in text for secret in _secrets)
+
+
 def clean_values(value: Any) -> Any:
     """What will become JSON, without secrets in its texts; a key that is a plain word is no secret, nor is a number."""
     if isinstance(value, str):
