@@ -693,3 +693,13 @@ def test_the_snippet_is_code() -> None:
     compile(text.replace("    context.", "context."), "snippet", "exec")
     assert "exploration_metadata('a/b\"c', partition='2026-11-01')" in text
     assert "exploration_metadata('KEY')" in observations.snippet([], None)
+
+
+@responses.activate
+@pytest.mark.parametrize("key", [("..", "..", "etc"), ("a", "."), ("..",)])
+def test_a_key_that_would_lead_elsewhere_is_not_sent(key: tuple[str, ...], api: dagster_api.DagsterApi) -> None:
+    """The dots are taken out of an address on the way, and with them the path prefix."""
+    with pytest.raises(errors.InvalidInput, match="can't stand in an address") as caught:
+        attach._by_rest(api, dataclasses.replace(observation(), asset=key))
+    assert "--via graphql" in str(caught.value.hint)
+    assert len(responses.calls) == 0

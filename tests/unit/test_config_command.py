@@ -123,3 +123,20 @@ def test_bash_completes_with_it(cli: Cli, tmp_path: Path, need: Callable[[object
     env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", code], env=env, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == ["config", "completion"]
+
+
+def test_a_secret_in_a_header_is_not_shown(cli: Cli) -> None:
+    env = {"DAGLAB_DAGSTER__AUTH__HEADERS": "Authorization=Bearer s3cretvalue,X-Team=sales,X-Api-Key=env:DAGLAB_KEY"}
+    shown = json.loads(cli("config", "get", "dagster.auth.headers", "--json", env=env).stdout)["value"]
+    assert shown == {"Authorization": "...", "X-Team": "sales", "X-Api-Key": "env:DAGLAB_KEY"}
+    for arguments in (["show"], ["show", "--json"], ["get", "dagster.auth.headers"]):
+        done = cli("config", *arguments, env=env)
+        assert "s3cretvalue" not in done.stdout + done.stderr
+
+
+def test_an_environment_of_the_variable_is_written_to(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "daglab.yaml").write_text("version: 1\nenvironments:\n  prod:\n    dagster:\n      port: 5000\n")
+    env = {"DAGLAB_ENV": "prod"}
+    assert cli("config", "set", "dagster.port", "6000", env=env).exit_code == 0
+    assert cli("config", "get", "dagster.port", env=env).stdout.strip() == "6000"
+    assert cli("config", "get", "dagster.port").stdout.strip() == "3000"

@@ -65,3 +65,18 @@ def test_nothing_is_known(tmp_path: Path, repository: Path, monkeypatch: pytest.
     assert commit(empty / "nb.py") is None  # no commit yet
     monkeypatch.setenv("PATH", os.devnull)
     assert commit(repository / "nb.py") is None  # no git
+
+
+def test_git_gets_the_environment_that_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "bin" / "git"
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/sh\nenv > {tmp_path}/seen\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("DAGLAB_AUTH_TOKEN", "hunter2222")
+    given = {"PATH": os.environ["PATH"], "MARK": "1", "GIT_DIR": "/elsewhere"}
+    git.found(git.look(tmp_path / "nb.py", given))
+    seen = (tmp_path / "seen").read_text()
+    assert "MARK=1" in seen
+    assert "hunter2222" not in seen
+    assert "/elsewhere" not in seen
