@@ -206,25 +206,25 @@ def follow(api: dagster_api.DagsterApi, backfill_id: str, *, timeout: float, int
     impatient = runs.until(api, deadline)
     last: Backfill | None = None
     silent_since: float | None = None
-    while last is None or not last.is_over:
+    while True:
         try:
             found = look(impatient, backfill_id)
         except errors.Unreachable as error:
-            silent_since = time.monotonic() if silent_since is None else silent_since
-            runs.endure(error, f"The backfill {backfill_id}", since=silent_since, deadline=deadline)
+            silent_since = runs.endure(error, f"The backfill {backfill_id}", since=silent_since, deadline=deadline)
         else:
             silent_since = None
             if found != last:
                 yield found
+            if found.is_over:
+                return
             last = found
         left = deadline - time.monotonic()
-        if left <= 0 and not (last and last.is_over):
+        if left <= 0:
             raise errors.TimedOut(
                 f"The backfill {backfill_id} is {last.status if last else 'not seen'} after {timeout:g} s; it goes on.",
-                f"Look at {last.url if last else api.url}, or give it more time with --timeout.",
+                f"Look at {last.url if last else api.url}; without a --launch-key the same command makes a second.",
             )
-        if not (last and last.is_over):
-            time.sleep(min(interval, left))
+        time.sleep(min(interval, left))
 
 
 def document(found: Backfill) -> dict[str, Any]:

@@ -214,7 +214,7 @@ def keeping(result: dict[str, Any]) -> Iterator[None]:
         if launched:
             unknown = {name: value for name, value in (error.result or {}).items() if name in ("launch", "launch_id")}
             error.result = {**result, **unknown}
-            _say_what_goes_on(error, result)
+            _say_what_goes_on(result)
         raise
     except Exception as bug:  # whatever it is, the run that was launched is told
         bug.result = result  # type: ignore[attr-defined]
@@ -223,7 +223,7 @@ def keeping(result: dict[str, Any]) -> Iterator[None]:
         raise _interrupted(result, errors.stop_code(stop)) from None
 
 
-def _say_what_goes_on(error: errors.DaglabError, result: dict[str, Any]) -> None:
+def _say_what_goes_on(result: dict[str, Any]) -> None:
     """A launch that failed after others is not followed by waiting; those go on."""
     if not any(entry["status"] == LAUNCHING for entry in result["runs"]):
         return
@@ -323,7 +323,12 @@ def _why_not(api: dagster_api.DagsterApi, made: backfills.Backfill, result: dict
     if made.error:
         lines.append(f"  {made.error}")
     tags = {backfills.BACKFILL_TAG: made.id}
-    for record in run_records.search(api, statuses=["FAILURE"], tags=tags, limit=FAILED_SHOWN):
+    try:
+        failed = list(run_records.search(api, statuses=["FAILURE"], tags=tags, limit=FAILED_SHOWN))
+    except errors.DaglabError as error:  # that it failed stays true when the reasons can't be read
+        output.warn(f"Its runs can't be read: {error.message}")
+        failed = []
+    for record in failed:
         entry = run_records.document(api, record)
         result["runs"].append(entry)
         lines.append(f"{record.partition or ''} {progress.why_failed(api, entry)}".strip())

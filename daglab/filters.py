@@ -14,10 +14,10 @@ class Filters:
 
     `tags` have to hold all; a tag with the value None has to be there, whatever its value. `pattern` is a shell
     pattern of the names (asset keys as `a/b`).
+    `chosen` is a selection of assets.
     """
 
     chosen: selection.Selection | None = None
-
     pattern: str | None = None
     tags: Mapping[str, str | None] | None = None
     groups: tuple[str, ...] = ()

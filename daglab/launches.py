@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from daglab import dagster_api, errors, runs, targets, web
+from daglab import dagster_api, errors, parse, runs, targets, web
 
 log = logging.getLogger(__name__)
 
@@ -171,18 +171,12 @@ def invalid(problems: Sequence[Problem], partition: errors.InvalidInput | None =
 
 def read_tags(given: Sequence[str]) -> dict[str, str]:
     """The tags of a run, written KEY=VALUE; a value may hold anything. Raises `WrongUsage` for what is none."""
-    tags: dict[str, str] = {}
-    for text in given:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise errors.WrongUsage(f"{text!r} is not a tag.", "Write --tag KEY=VALUE.")
+    tags = parse.whole_pairs(given, "--tag")
+    for key in tags:
         if key in (LAUNCH_TAG, KEY_TAG):
             raise errors.WrongUsage(f"The tag {key} is daglab's own: it finds the run by it.", "Take another key.")
         if key.startswith("dagster/partition"):
             raise errors.WrongUsage(f"The tag {key} says which partition runs.", "Name it with --partition KEY.")
-        if key in tags:
-            raise errors.WrongUsage(f"The tag {key} is given twice.", "A tag has one value.")
-        tags[key] = value
     return tags
 
 
@@ -247,6 +241,25 @@ def settle(
 ) -> Found:
     """What was made by a launch that ended with `error`, if anything was: `find` looks for it, `what` names it.
 
+    Raises `OutcomeUnknown` with the id when that is not known, and `error` itself when nothing was made.
+    """
+    hint = f"`daglab runs settle {launch_id}` tells later whether it was made; don't launch it again before."
+    unknown = {"launch": "unknown", "launch_id": launch_id, "runs": []}
+    return look_for(api, error, find, what, tag=f"{LAUNCH_TAG}={launch_id}", hint=hint, unknown=unknown)
+
+
+def look_for(
+    api: dagster_api.DagsterApi,
+    error: errors.DaglabError,
+    find: Callable[[], Found | None],
+    what: str,
+    *,
+    tag: str,
+    hint: str,
+    unknown: dict[str, Any],
+) -> Found:
+    """As `settle`, for what has another tag; `hint` and `unknown`, the result, are of the `OutcomeUnknown`.
+
     After a lost answer a slow server may make it as late as an answer may come; after an error that the server
     answered it is there at once or not at all.
     """
@@ -262,13 +275,9 @@ def settle(
                 return found
             if not isinstance(error, web.AnswerLost):
                 raise error
-            said = f"No {what} carries the tag {LAUNCH_TAG}={launch_id} so far."
+            said = f"No {what} carries the tag {tag} so far."
         if time.monotonic() >= deadline:
-            raise errors.OutcomeUnknown(
-                f"{error.message} {said}",
-                f"`daglab runs settle {launch_id}` tells later whether it was made; don't launch it again before.",
-                result={"launch": "unknown", "launch_id": launch_id, "runs": []},
-            ) from error
+            raise errors.OutcomeUnknown(f"{error.message} {said}", hint, result=unknown) from error
         time.sleep(0.5)
 
 

@@ -98,12 +98,14 @@ def pairs(text: str, flag: str) -> dict[str, str | None]:
 
 
 def whole_pairs(texts: Iterable[str], flag: str) -> dict[str, str]:
-    """The tags of texts that are each `k=v`; a value may hold anything. Raises `WrongUsage` for one without."""
+    """The tags of texts that are each `k=v`; a value may hold anything. Raises `WrongUsage` else, or for one twice."""
     found: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise errors.WrongUsage(f"{text!r} is not a tag with its value.", f"Write {flag} KEY=VALUE.")
+        if key in found:
+            raise errors.WrongUsage(f"The tag {key} is given twice.", "A tag has one value.")
         found[key] = value
     return found
 

@@ -101,7 +101,11 @@ def _ranged(
         )
     partitioned = [asset for asset in found if asset.partitions]
     tags = partitions.range_tags(chosen, partitions.keys(api, partitioned[0]))
-    return tuple(dataclasses.replace(plan, tags={**tags, **plan.tags}) for plan in _checked(api, found, wanted))
+    ranged = {asset.key for asset in partitioned}
+    return tuple(
+        dataclasses.replace(plan, tags={**tags, **plan.tags}) if ranged.intersection(plan.target.assets) else plan
+        for plan in _checked(api, found, wanted)
+    )
 
 
 def _backfill(

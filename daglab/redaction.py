@@ -11,7 +11,7 @@ from typing import Any
 
 SHORTEST = 4  # what is shorter is no secret, and would blot out ordinary words
 _secrets: set[str] = set()
-_WORD = re.compile("[a-z][a-z_0-9]{0,30}")  # as daglab's own keys are
+_WORD = re.compile("[a-z_]{1,20}")  # as daglab's own keys are; a token has a digit, or more letters
 
 
 def hide(secret: str) -> None:

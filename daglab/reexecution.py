@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from daglab import dagster_api, errors, launches, run_records, runs, web
+from daglab import dagster_api, launches, run_records, runs, web
 
 PARENT_TAG = "dagster/parent_run_id"
 STRATEGIES = {"from-failure": "FROM_FAILURE", "all": "ALL_STEPS"}
@@ -31,20 +30,18 @@ def retry(api: dagster_api.DagsterApi, run_id: str, how: str) -> launches.Launch
     """
     before = _retries(api, run_id)
     params = {"parentRunId": run_id, "strategy": STRATEGIES[how]}
+
+    def find() -> launches.Launched | None:
+        new = (record for record in _retries(api, run_id).values() if record.id not in before)
+        return next((launches.Launched(record.id, record.status) for record in new), None)
+
     try:
         return parse_retry(dagster_api.mutate(api, "launchRunReexecution", RETRY_MUTATION, {"params": params}))
-    except web.AnswerLost as lost:
-        deadline = time.monotonic() + api.session.timeout
-        while True:
-            if new := [record for record in _retries(api, run_id).values() if record.id not in before]:
-                return launches.Launched(new[0].id, new[0].status)
-            if time.monotonic() >= deadline:
-                raise errors.OutcomeUnknown(
-                    f"{lost.message} No run that repeats {run_id} has appeared so far.",
-                    f"Look for the tag {PARENT_TAG}={run_id} among the runs at {api.url}/runs before you try again.",
-                    result={"launch": "unknown", "runs": []},
-                ) from lost
-            time.sleep(0.5)
+    except (web.AnswerLost, dagster_api.ServerFailed) as error:
+        tag = f"{PARENT_TAG}={run_id}"
+        hint = f"`daglab runs list --tag {tag}` shows whether it was made; don't try again before."
+        unknown: dict[str, Any] = {"launch": "unknown", "runs": []}
+        return launches.look_for(api, error, find, "run", tag=tag, hint=hint, unknown=unknown)
 
 
 def parse_retry(data: Mapping[str, Any]) -> launches.Launched:

@@ -127,8 +127,7 @@ def follow(api: dagster_api.DagsterApi, ids: Sequence[str], *, timeout: float, i
         try:
             found = _looks(impatient, waiting)
         except errors.Unreachable as error:
-            silent_since = time.monotonic() if silent_since is None else silent_since
-            endure(error, f"The run {', '.join(waiting)}", since=silent_since, deadline=deadline)
+            silent_since = endure(error, f"The run {', '.join(waiting)}", since=silent_since, deadline=deadline)
         else:
             silent_since = None
             changed = [run for run in found if run != known.get(run.id)]
@@ -144,18 +143,21 @@ def follow(api: dagster_api.DagsterApi, ids: Sequence[str], *, timeout: float, i
         raise _gone(lost)
 
 
-def endure(error: errors.Unreachable, what: str, *, since: float, deadline: float) -> None:
-    """Put up with a deployment that has not answered `since` then, for as long as it may take to start again.
+def endure(error: errors.Unreachable, what: str, *, since: float | None, deadline: float) -> float:
+    """Put up with a deployment that does not answer, for as long as it may take to start again; since when it does not.
 
-    Raises the error after that, and `TimedOut` at the deadline; both are of `time.monotonic`.
+    `since` is what this gave the last time, None for the first; it is of `time.monotonic`, as `deadline` is. Raises the
+    error when it takes longer, and `TimedOut` at the deadline.
     """
     now = time.monotonic()
     if now >= deadline:
         raise errors.TimedOut(f"{what} could not be asked about: {error.message}", error.hint) from error
+    if since is None:
+        log.warning("Dagster does not answer, and is waited for: %s", error.message)
+        return now
     if now - since >= PATIENCE:
         raise error
-    if now == since:
-        log.warning("Dagster does not answer, and is waited for: %s", error.message)
+    return since
 
 
 def _too_late(

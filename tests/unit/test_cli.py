@@ -128,6 +128,12 @@ WRONG = [
     (["scaffold"], "One of --asset, --job and --from-selection is needed", "daglab scaffold --asset orders"),
     (["export"], "Missing argument", "daglab export --help"),
     (["--bogus", "discover"], "No such option", "daglab --help"),
+    (["run", "--job", ""], "--job is empty", "is a variable unset?"),
+    (["run", "--asset-selection", "a", "--partitions", " , "], "--partitions is empty", "leave it out"),
+    (["run", "--job", "a", "--env", ""], "--env is empty", "leave it out"),
+    (["discover", "--url", ""], "--url is empty", "leave it out"),
+    (["discover", "--group", "a", "--group", ""], "--group is empty", "leave it out"),
+    (["export", "a.py", "--attach", ""], "--attach is empty", "leave it out"),
     (["run", "--asset"], "No such option --asset.", "--asset-selection or --asset-pattern? `daglab run --help`"),
 ]
 

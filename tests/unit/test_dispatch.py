@@ -149,6 +149,18 @@ def test_a_backfill_is_told_although_it_can_not_be_looked_at(
     assert caught.value.result["backfill"]["backfill_id"] == "abc"
 
 
+def test_a_backfill_that_failed_stays_one_when_its_runs_can_not_be_read(
+    api: Any, settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = backfills.Backfill("abc", "COMPLETED_FAILED", 2, {"FAILURE": 2}, None, "http://x/runs/b/abc")
+    monkeypatch.setattr(backfills, "launch", lambda *_, **__: "abc")
+    monkeypatch.setattr(backfills, "look", lambda *_: ended)
+    wanted = backfills.Wanted(("a", "b"), (("x",),))
+    result = dispatch.fresh_result(plans.Prepared(backfill=wanted, partitions=("a", "b")), plans.Wanted())
+    with pytest.raises(errors.NotGood, match="abc ended as COMPLETED_FAILED: 2 failed"), dispatch.keeping(result):
+        dispatch.carry_out_backfill(api, settings, wanted, result, timeout=5, cancels=False)
+
+
 # --- running again
 
 

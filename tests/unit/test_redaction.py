@@ -51,3 +51,9 @@ def test_a_secret_in_a_key_or_deep_inside_is_left_out() -> None:
     redaction.hide("s3cr3t-token")
     found = redaction.clean_values({"tags": {"a s3cr3t-token b": [("x", "s3cr3t-token")]}})
     assert found == {"tags": {"a *** b": [["x", "***"]]}}
+
+
+@pytest.mark.parametrize("secret", ["deadbeef01", "abcdefghijklmnopqrstuvwxyz", "s3cr3t"])
+def test_a_secret_that_looks_like_a_word_is_no_key_of_ours(secret: str) -> None:
+    redaction.hide(secret)
+    assert redaction.clean_values({"tags": {secret: "x"}}) == {"tags": {"***": "x"}}

@@ -47,11 +47,24 @@ def test_a_lost_answer_and_the_run_is_there(api: dagster_api.DagsterApi, dagster
 def test_a_lost_answer_and_no_run(api: dagster_api.DagsterApi, dagster: Any) -> None:
     dagster.answers["Runs"] = listed(OLD)
     dagster.answers["Retry"] = {"something": "else"}
-    with pytest.raises(errors.OutcomeUnknown, match=f"No run that repeats {OLD} has appeared") as caught:
+    with pytest.raises(errors.OutcomeUnknown, match=f"No run carries the tag dagster/parent_run_id={OLD}") as caught:
         reexecution.retry(api, OLD, "all")
     assert f"dagster/parent_run_id={OLD}" in str(caught.value.hint)
     assert caught.value.result == {"launch": "unknown", "runs": []}
     assert asked(dagster, "launchRunReexecution") == 1
+
+
+def test_a_server_that_failed_after_it_had_made_the_run(api: dagster_api.DagsterApi, dagster: Any) -> None:
+    dagster.answers["Runs"] = lambda _: listed(NEW, OLD) if asked(dagster, "launchRunReexecution") else listed(OLD)
+    dagster.answers["Retry"] = {"launchRunReexecution": {"__typename": "PythonError", "message": "no space"}}
+    assert reexecution.retry(api, OLD, "all").id == NEW
+
+
+def test_a_server_that_failed_and_made_none(api: dagster_api.DagsterApi, dagster: Any) -> None:
+    dagster.answers["Runs"] = listed(OLD)
+    dagster.answers["Retry"] = {"launchRunReexecution": {"__typename": "PythonError", "message": "no space"}}
+    with pytest.raises(dagster_api.ServerFailed, match="no space"):
+        reexecution.retry(api, OLD, "all")
 
 
 def test_dagster_refuses(api: dagster_api.DagsterApi, dagster: Any) -> None:

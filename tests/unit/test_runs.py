@@ -259,6 +259,25 @@ def test_a_server_that_starts_again_is_waited_for(api: dagster_api.DagsterApi, c
     assert follow(api, timeout=300) == ["STARTED", "SUCCESS"]
 
 
+@responses.activate
+def test_that_it_is_waited_for_is_said_once(
+    api: dagster_api.DagsterApi, clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that goes on while nobody sleeps, as a real one does."""
+
+    def ticking() -> float:
+        clock.now += 0.001
+        return clock.now
+
+    monkeypatch.setattr(clock, "monotonic", ticking)
+    statuses("STARTED")
+    for _ in range(10):
+        responses.post(GRAPHQL, status=503)
+    statuses("SUCCESS")
+    assert follow(api, timeout=300) == ["STARTED", "SUCCESS"]
+    assert caplog.text.count("Dagster does not answer, and is waited for") == 1
+
+
 # --- following several
 
 
