@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import time
 import uuid
@@ -203,26 +204,20 @@ def follow(api: dagster_api.DagsterApi, backfill_id: str, *, timeout: float, int
     Raises `TimedOut` when it is not over after `timeout` seconds; it goes on.
     """
     deadline = time.monotonic() + timeout
-    impatient = runs.until(api, deadline)
+    ask = functools.partial(look, runs.until(api, deadline), backfill_id)
     last: Backfill | None = None
-    silent_since: float | None = None
     while True:
-        try:
-            found = look(impatient, backfill_id)
-        except errors.Unreachable as error:
-            silent_since = runs.endure(error, f"The backfill {backfill_id}", since=silent_since, deadline=deadline)
-        else:
-            silent_since = None
-            if found != last:
-                yield found
-            if found.is_over:
-                return
-            last = found
+        found = runs.patiently(ask, f"The backfill {backfill_id}", interval=interval, deadline=deadline)
+        if found != last:
+            yield found
+        if found.is_over:
+            return
+        last = found
         left = deadline - time.monotonic()
         if left <= 0:
             raise errors.TimedOut(
-                f"The backfill {backfill_id} is {last.status if last else 'not seen'} after {timeout:g} s; it goes on.",
-                f"Look at {last.url if last else api.url}; without a --launch-key the same command makes a second.",
+                f"The backfill {backfill_id} is {found.status} after {timeout:g} s; it goes on.",
+                f"Look at {found.url}; without a --launch-key the same command makes a second.",
             )
         time.sleep(min(interval, left))
 

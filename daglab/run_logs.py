@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,30 +123,29 @@ def _failure(event: Mapping[str, Any]) -> Failure:
     return Failure(event.get("stepKey"), messages[0] if messages else own, tuple(messages[1:]))
 
 
-def events(
-    api: dagster_api.DagsterApi, run_id: str, cursor: str | None = None
-) -> Iterator[tuple[list[Event], str | None]]:
-    """What was logged from a cursor on, up to now: a page at a time, each with the cursor to go on from."""
-    more = True
-    while more:
-        data = dagster_api.query(api, EVENTS_QUERY, {"id": run_id, "cursor": cursor})
-        page, cursor, more = parse_events(data)
-        yield page, cursor
-
-
 def follow(api: dagster_api.DagsterApi, run_id: str, interval: float | None) -> Iterator[list[Event]]:
     """What is logged, a page at a time: up to now, or where there is an interval, in seconds, up to the run's end."""
     cursor = None
     while True:
         # Asked for before the events, which may be of its last moment.
-        over = interval is None or runs.look(api, run_id).has_ended
-        for page, following in events(api, run_id, cursor):
-            cursor = following
+        over = interval is None or _ask(functools.partial(runs.look, api, run_id), run_id, interval).has_ended
+        more = True
+        while more:
+            page, cursor, more = _ask(functools.partial(_page, api, run_id, cursor), run_id, interval)
             yield page
         if over:
             return
         yield []
         time.sleep(interval or 0)
+
+
+def _page(api: dagster_api.DagsterApi, run_id: str, cursor: str | None) -> tuple[list[Event], str | None, bool]:
+    return parse_events(dagster_api.query(api, EVENTS_QUERY, {"id": run_id, "cursor": cursor}))
+
+
+def _ask(ask: Callable[[], runs.Answer], run_id: str, interval: float | None) -> runs.Answer:
+    """Who follows a log does not want it to end where the webserver starts again."""
+    return ask() if interval is None else runs.patiently(ask, f"The run {run_id}", interval=interval)
 
 
 @dagster_api.reading("logsForRun")
@@ -156,17 +156,24 @@ def parse_events(data: Mapping[str, Any]) -> tuple[list[Event], str | None, bool
 
 
 def printed(
-    api: dagster_api.DagsterApi, run_id: str, file: str, stream: str, cursor: str | None = None
+    api: dagster_api.DagsterApi, run_id: str, file: str, stream: str, cursor: str | None, interval: float | None
 ) -> Iterator[tuple[str, str | None]]:
-    """What steps have printed to `stream` (stdout, stderr), a piece at a time, each with the cursor to go on from."""
+    """What steps have printed to `stream` (stdout, stderr), a piece at a time, each with the cursor to go on from.
+
+    From `cursor` on, up to now; `interval` as in `follow`.
+    """
     key = [run_id, "compute_logs", file]
     while True:
-        found = parse_printed(dagster_api.query(api, PRINTED_QUERY, {"key": key, "cursor": cursor, "limit": CHUNK}))
+        found = _ask(functools.partial(_piece, api, key, cursor), run_id, interval)
         if found["cursor"] in (None, cursor):
             return
         cursor = found["cursor"]
         if text := found[stream]:
             yield text, cursor
+
+
+def _piece(api: dagster_api.DagsterApi, key: list[str], cursor: str | None) -> dict[str, str | None]:
+    return parse_printed(dagster_api.query(api, PRINTED_QUERY, {"key": key, "cursor": cursor, "limit": CHUNK}))
 
 
 @dagster_api.reading("capturedLogs")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
+import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeVar
 
 from daglab import dagster_api, errors
 
 log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")  # whatever else a version may call a status is taken as running
 DELETED = "DELETED"  # daglab's own word for a run that is not there (any more)
@@ -122,17 +126,12 @@ def follow(api: dagster_api.DagsterApi, ids: Sequence[str], *, timeout: float, i
     deadline = time.monotonic() + timeout
     impatient = until(api, deadline)
     known: dict[str, Run] = {}
-    silent_since: float | None = None
     while waiting := [run_id for run_id in ids if run_id not in known or not known[run_id].is_over]:
-        try:
-            found = _looks(impatient, waiting)
-        except errors.Unreachable as error:
-            silent_since = endure(error, f"The run {', '.join(waiting)}", since=silent_since, deadline=deadline)
-        else:
-            silent_since = None
-            changed = [run for run in found if run != known.get(run.id)]
-            known.update((run.id, run) for run in changed)
-            yield changed
+        look_at = functools.partial(_looks, impatient, waiting)
+        found = patiently(look_at, f"The run {', '.join(waiting)}", interval=interval, deadline=deadline)
+        changed = [run for run in found if run != known.get(run.id)]
+        known.update((run.id, run) for run in changed)
+        yield changed
         going = [run_id for run_id in ids if run_id not in known or not known[run_id].is_over]
         left = deadline - time.monotonic()
         if going and left <= 0:
@@ -143,21 +142,26 @@ def follow(api: dagster_api.DagsterApi, ids: Sequence[str], *, timeout: float, i
         raise _gone(lost)
 
 
-def endure(error: errors.Unreachable, what: str, *, since: float | None, deadline: float) -> float:
-    """Put up with a deployment that does not answer, for as long as it may take to start again; since when it does not.
+def patiently(ask: Callable[[], Answer], what: str, *, interval: float, deadline: float = math.inf) -> Answer:
+    """The answer to `ask`, which is asked again while the deployment does not answer: it may be starting again.
 
-    `since` is what this gave the last time, None for the first; it is of `time.monotonic`, as `deadline` is. Raises the
-    error when it takes longer, and `TimedOut` at the deadline.
+    Raises the last error after `PATIENCE`, and `TimedOut` at the deadline, which is of `time.monotonic`; `what` says
+    in it what was asked about.
     """
-    now = time.monotonic()
-    if now >= deadline:
-        raise errors.TimedOut(f"{what} could not be asked about: {error.message}", error.hint) from error
-    if since is None:
-        log.warning("Dagster does not answer, and is waited for: %s", error.message)
-        return now
-    if now - since >= PATIENCE:
-        raise error
-    return since
+    since: float | None = None
+    while True:
+        try:
+            return ask()
+        except errors.Unreachable as error:
+            now = time.monotonic()
+            if now >= deadline:
+                raise errors.TimedOut(f"{what} could not be asked about: {error.message}", error.hint) from error
+            if since is None:
+                log.warning("Dagster does not answer, and is waited for: %s", error.message)
+                since = now
+            if now - since >= PATIENCE:
+                raise
+        time.sleep(min(interval, deadline - now))
 
 
 def _too_late(

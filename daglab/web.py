@@ -11,8 +11,10 @@ from __future__ import annotations
 import logging
 import math
 import os
+import queue
 import random
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -200,16 +202,15 @@ def _send_once(session: Session, method: str, url: str, *, mutation: bool, json:
         session.http.close()  # a kept connection may be closed at the other end, which looks as if an answer were lost
     started = time.monotonic()
     limit = min(session.timeout, max(_left(session), SHORTEST_WAIT))
-    try:
-        response = session.http.request(
-            method,
-            url,
-            json=json,
-            timeout=(min(CONNECT_TIMEOUT, limit), limit),
-            allow_redirects=False,
-            stream=True,
-        )
+
+    def exchange() -> requests.Response:
+        timeouts = (min(CONNECT_TIMEOUT, limit), limit)
+        response = session.http.request(method, url, json=json, timeout=timeouts, allow_redirects=False, stream=True)
         response._content = _body(response)
+        return response
+
+    try:
+        response = exchange() if session.deadline is None else _within(max(_left(session), SHORTEST_WAIT), exchange)
     except requests.RequestException as error:
         session.traffic.errors += 1
         log.info("%s %s failed: %s", method, parse.display_url(url), type(error).__name__)
@@ -223,6 +224,29 @@ def _send_once(session: Session, method: str, url: str, *, mutation: bool, json:
 def _left(session: Session) -> float:
     """Seconds until the session's deadline; less than nothing after it."""
     return math.inf if session.deadline is None else session.deadline - time.monotonic()
+
+
+def _within(seconds: float, exchange: Callable[[], requests.Response]) -> requests.Response:
+    """What `exchange` gives, or `requests.ReadTimeout` after so many seconds, whatever it is doing.
+
+    The timeouts of a request are for each piece of its answer, and none are for finding the address of a name.
+    """
+    results: queue.SimpleQueue[requests.Response | BaseException] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            results.put(exchange())
+        except BaseException as error:  # it is raised where it is waited for
+            results.put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        result = results.get(timeout=seconds)
+    except queue.Empty:
+        raise requests.ReadTimeout("the time is up") from None
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
 def _body(response: requests.Response) -> bytes:

@@ -12,13 +12,14 @@ import importlib.util
 import ipaddress
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,33 @@ class Deployment:
     home: Path
     project: Path
     port: int
+    services: _Services
+
+    def kill(self, name: str) -> None:
+        """End the webserver or the daemon as a crash does; what it has started goes on."""
+        from daglab import processes
+
+        os.kill(self.services.pids[name], signal.SIGKILL)
+        while name not in processes.ended(self.services.keeper):
+            time.sleep(0.05)
+
+    def start(self, name: str) -> None:
+        """Start it again. Returns before it answers."""
+        self.services.start(name)
+
+
+@dataclass(frozen=True)
+class _Services:
+    """The processes of a deployment, and how each is started."""
+
+    keeper: Any
+    commands: Mapping[str, Any]
+    pids: dict[str, int] = field(default_factory=dict)
+
+    def start(self, name: str) -> None:
+        from daglab import processes
+
+        self.pids[name] = processes.start(self.keeper, self.commands[name])
 
 
 class NotLoopbackError(AssertionError):
@@ -116,10 +144,10 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         yield served
 
 
-@pytest.fixture
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], AbstractContextManager[Deployment]]:
+@pytest.fixture(scope="session")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AbstractContextManager[Deployment]]:
     """`with serving("strangers/jobs") as served:` is a webserver over a copy of that fixture."""
-    return lambda fixture: _serving(tmp_path_factory.mktemp("serving"), fixture, daemon=False)
+    return lambda fixture, daemon=False: _serving(tmp_path_factory.mktemp("serving"), fixture, daemon=daemon)
 
 
 @contextlib.contextmanager
@@ -137,15 +165,20 @@ def _serving(root: Path, fixture: str, *, daemon: bool) -> Iterator[Deployment]:
     commands = {"webserver": ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port)]}
     if daemon:
         commands["daemon"] = ["-c", DAEMON, "run"]
+    logs = {name: root / f"{name}.log" for name in commands}
     with processes.keeper() as keeper:
-        logs = {}
-        for name, command in commands.items():
-            logs[name] = root / f"{name}.log"
-            service = processes.Service(name, [sys.executable, *command], project, env, logs[name])
-            processes.start(keeper, service)
+        services = _Services(
+            keeper,
+            {
+                name: processes.Service(name, [sys.executable, *command], project, env, logs[name])
+                for name, command in commands.items()
+            },
+        )
+        for name in commands:
+            services.start(name)
         url = f"http://127.0.0.1:{port}"
         _wait_until_up(url, lambda: processes.ended(keeper), logs)
-        yield Deployment(url, home, project, port)
+        yield Deployment(url, home, project, port, services)
 
 
 def _check_loopback(sock: socket.socket, address: Any) -> None:

@@ -256,7 +256,7 @@ def _print_stream(
     for page in run_logs.follow(api, run_id, interval):
         cursors.update((event.file, None) for event in page if event.file and step in (None, event.step, *event.steps))
         for file, cursor in list(cursors.items()):
-            for text, following in run_logs.printed(api, run_id, file, stream, cursor):
+            for text, following in run_logs.printed(api, run_id, file, stream, cursor, interval):
                 cursors[file] = following
                 if not as_json:
                     output.piece(text)

@@ -10,8 +10,9 @@ import socketserver
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
@@ -217,6 +218,31 @@ def test_an_answer_that_stops_in_the_middle_is_asked_for_again(server: Server, h
     with pytest.raises(web.AnswerLost):
         send(hasty, server.url, mutation=True)
     assert len(server.received) == 3
+
+
+@pytest.mark.parametrize(
+    "whole", [b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 600, OK.replace(b": 2", b": 600") + b"x" * 600]
+)
+@pytest.mark.parametrize("mutation", [False, True])
+def test_an_answer_that_drips_is_not_waited_for_beyond_the_deadline(
+    mutation: bool, whole: bytes, server: Server, session: web.Session
+) -> None:
+    """Each byte comes in time, and all of them together would take a minute."""
+    ended = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        server.read(connection)
+        for byte in whole:
+            connection.send(bytes([byte]))
+            if server.over.wait(0.1):
+                return
+        ended.set()
+
+    server.deeds = [drip]
+    with pytest.raises(web.AnswerLost if mutation else errors.Unreachable):
+        send(replace(session, deadline=time.monotonic() + 0.3), server.url, mutation=mutation)
+    assert len(server.received) == 1
+    assert not ended.is_set()
 
 
 def test_half_a_header_is_no_answer_to_trust(server: Server, session: web.Session) -> None:
