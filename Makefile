@@ -41,6 +41,7 @@ bench: $(READY)  ## Measure, side by side in one run.
 	$(BIN)/python scripts/bench/startup.py
 	$(BIN)/python scripts/bench/discover.py
 	$(BIN)/python scripts/bench/run.py
+	$(BIN)/python scripts/bench/follow.py
 	$(BIN)/python scripts/bench/export.py
 
 clean:  ## Remove what the calls above have made.

@@ -102,6 +102,7 @@ def choose(api: dagster_api.DagsterApi, found: Partitioned, choice: Choice) -> l
 
     Raises `InvalidInput` for what has no partitions, or not these, and for assets that are not partitioned alike.
     """
+    dimensions: tuple[str, ...] = ()
     if isinstance(found, entities.Job):
         name, available = found.name, keys(api, found)
     else:
@@ -111,54 +112,53 @@ def choose(api: dagster_api.DagsterApi, found: Partitioned, choice: Choice) -> l
             raise errors.InvalidInput(
                 f"These are not partitioned alike: {name}.", "Launch those that are in a command of their own."
             )
+        if partitioned:
+            dimensions = partitioned[0].dimensions
         available = keys(api, partitioned[0]) if partitioned else []
     if not available:
         raise errors.InvalidInput(f"{name} has no partitions.", "Leave out what chooses partitions.")
-    chosen = chosen_keys(choice, available, name)
+    chosen = chosen_keys(choice, available, name, dimensions)
     made = _made(api, found, chosen) if choice.missing else set()
     return [key for key in chosen if key not in made]
 
 
-def chosen_keys(choice: Choice, available: Sequence[str], name: str) -> list[str]:
-    """Those of the partitions there are that are chosen, whether made or not. Raises `InvalidInput` for a wrong key."""
+def chosen_keys(choice: Choice, available: Sequence[str], name: str, dimensions: Sequence[str] = ()) -> list[str]:
+    """Those of the partitions there are that are chosen, whether made or not. Raises as `key_of` does."""
     if choice.latest:
         return [available[-1]]
     if choice.span:
-        first, last = (available.index(key_of(key, available, name)) for key in choice.span)
+        first, last = (available.index(key_of(key, available, name, dimensions)) for key in choice.span)
         if first > last:
             raise errors.InvalidInput(
                 f"{choice.span[0]} comes after {choice.span[1]} in {name}.", "Write the earlier one first: A..B."
             )
         return list(available[first : last + 1])
     if choice.keys:
-        wanted = {key_of(key, available, name) for key in choice.keys}
+        wanted = {key_of(key, available, name, dimensions) for key in choice.keys}
         return [key for key in available if key in wanted]
     return list(available)
 
 
-def key_of(text: str, available: Sequence[str], name: str) -> str:
-    """The key that is meant: itself, or `date=2026-01-01,region=eu` for one of several dimensions.
+def key_of(text: str, available: Sequence[str], name: str, dimensions: Sequence[str] = ()) -> str:
+    """The key that is meant: itself, or `date=2026-01-01,region=eu` for one of several `dimensions`.
 
-    Raises `InvalidInput` with the nearest ones where there is none.
+    Their names are empty where they are not known, as those of a job's partitions. Raises `InvalidInput` for other
+    names, and with the nearest keys where there is no such key.
     """
     parts = [part.partition("=") for part in text.split(",")]
-    if text not in available and all(equals for _, equals, _ in parts):
+    if text not in available and len(parts) > 1 and all(equals for _, equals, _ in parts):
+        given = {dimension.strip(): value.strip() for dimension, _, value in parts}
+        if len(dimensions) > 1 and set(given) != set(dimensions):
+            raise errors.InvalidInput(
+                f"{name} is partitioned by {' and '.join(sorted(dimensions))}, not by {', '.join(given)}.",
+                f"Write {','.join(f'{dimension}=KEY' for dimension in sorted(dimensions))}.",
+            )
         # Dagster joins the keys of the dimensions in the order of the dimensions' names.
-        joined = "|".join(value.strip() for _, _, value in sorted(parts))
+        joined = "|".join(given[dimension] for dimension in sorted(given))
         if joined in available:
             return joined
     _check(text, name, available)
     return text
-
-
-def normal(assets: Sequence[entities.Asset], text: str) -> str:
-    """A key of several dimensions, written `date=2026-01-01,region=eu`, as Dagster writes it; else the text itself."""
-    names = {name for asset in assets for name in asset.dimensions}
-    parts = [part.partition("=") for part in text.split(",")]
-    given = [name.strip() for name, equals, _ in parts if equals]
-    if len(given) < 2 or len(given) != len(parts) or set(given) != names:
-        return text
-    return "|".join(value.strip() for _, _, value in sorted(parts))
 
 
 def range_tags(chosen: Sequence[str], available: Sequence[str]) -> dict[str, str]:
@@ -201,22 +201,23 @@ def parse_job_made(data: Mapping[str, Any]) -> set[str]:
 
 def asset_tags(api: dagster_api.DagsterApi, assets: Sequence[entities.Asset], partition: str | None) -> dict[str, str]:
     """The tags that launch `assets` in one run for `partition`; raises as `check` does."""
-    check(api, assets, partition)
-    return tags_of(assets, partition)
+    return tags_of(assets, check(api, assets, partition))
 
 
-def check(api: dagster_api.DagsterApi, assets: Sequence[entities.Asset], partition: str | None) -> None:
-    """See whether `assets` can be launched for `partition`.
+def check(api: dagster_api.DagsterApi, assets: Sequence[entities.Asset], partition: str | None) -> str | None:
+    """The key of `partition`, as Dagster writes it, when `assets` can be launched for it; None where none is needed.
 
     Raises `InvalidInput` for a partition that one of the partitioned assets does not have, for one given
     where none of them is partitioned, and for none given where one is.
     """
     partitioned = [asset for asset in assets if asset.partitions]
     if not _wanted(partition, [asset.name for asset in partitioned], ", ".join(asset.name for asset in assets)):
-        return
+        return None
     available = _asset_keys(api, partitioned)
+    found = partition or ""
     for asset in partitioned:
-        _check(partition, asset.name, available.get(_place(asset), []))
+        found = key_of(partition or "", available.get(_place(asset), []), asset.name, asset.dimensions)
+    return found
 
 
 def tags_of(assets: Sequence[entities.Asset], partition: str | None) -> dict[str, str]:

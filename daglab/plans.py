@@ -193,10 +193,8 @@ def _of_job(api: dagster_api.DagsterApi, job: entities.Job, wanted: Wanted) -> P
 
 def _of_assets(api: dagster_api.DagsterApi, assets: Sequence[entities.Asset], wanted: Wanted) -> list[Plan]:
     wrong: errors.InvalidInput | None = None
-    if wanted.partition is not None:
-        wanted = dataclasses.replace(wanted, partition=partitions.normal(assets, wanted.partition))
     try:
-        partitions.check(api, assets, wanted.partition)
+        wanted = dataclasses.replace(wanted, partition=partitions.check(api, assets, wanted.partition))
     except errors.InvalidInput as error:
         wrong = error
     return _checked(api, assets, wanted, wrong)

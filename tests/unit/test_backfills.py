@@ -132,6 +132,15 @@ def test_the_parts_of_a_key_may_come_in_any_order() -> None:
     assert partitions.key_of("x=1,y=2", ["x=1,y=2"], "a") == "x=1,y=2"  # somebody's own key
 
 
+def test_the_names_of_the_parts_are_those_of_the_dimensions() -> None:
+    """In another order of names the parts would be those of another partition."""
+    names = ("day", "region")
+    assert partitions.key_of("region=us,day=2026-11-02", KEYS, "a", names) == "2026-11-02|us"
+    with pytest.raises(errors.InvalidInput, match="a is partitioned by day and region, not by date, region") as caught:
+        partitions.key_of("date=2026-11-02,region=us", KEYS, "a", names)
+    assert caught.value.hint == "Write day=KEY,region=KEY."
+
+
 def test_one_run_takes_no_gaps() -> None:
     assert partitions.range_tags(["b", "c"], ["a", "b", "c"]) == {
         "dagster/asset_partition_range_start": "b",
