@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
+import itertools
 import re
 import time
 import uuid
@@ -17,7 +17,7 @@ FINISHED = ("COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CAN
 # Dagster's reasons not to make one; after any other error it may be there all the same.
 NOT_LAUNCHED = (*launches.NOT_LAUNCHED, "PartitionSetNotFoundError", "PartitionKeysNotFoundError")
 BACKFILL_TAG = "dagster/backfill"
-NEWEST = 100  # backfills among which one is looked for by its tag
+PAGE = 100
 
 # No member's own fields are asked for that 1.5 has not.
 LAUNCH_MUTATION = """
@@ -54,9 +54,9 @@ query BackfillStatus($id: String!) {
   }
 }
 """
-NEWEST_QUERY = """
-query Backfills($limit: Int) {
-  partitionBackfillsOrError(limit: $limit) {
+LIST_QUERY = """
+query Backfills($cursor: String, $limit: Int) {
+  partitionBackfillsOrError(cursor: $cursor, limit: $limit) {
     __typename
     ... on PartitionBackfills { results { id status tags { key value } } }
     ... on PythonError { message }
@@ -171,19 +171,24 @@ def parse_launch(data: Mapping[str, Any]) -> str:
         return dagster_api.text(found["backfillId"])
 
 
-def by_tag(api: dagster_api.DagsterApi, launch_id: str) -> str | None:
-    """The id of the backfill that was made with this launch id, None where there is none among the newest (yet)."""
-    return next((each.id for each in newest(api) if each.tags.get(launches.LAUNCH_TAG) == launch_id), None)
+def by_tag(api: dagster_api.DagsterApi, launch_id: str, *, most: int | None = PAGE) -> str | None:
+    """The id of the backfill that was made with this launch id, None where there is none (yet).
+
+    It is looked for among the `most` newest ones, None for all: one that was made just now is there.
+    """
+    every = itertools.islice(search(api), most)
+    return next((each.id for each in every if each.tags.get(launches.LAUNCH_TAG) == launch_id), None)
 
 
-def newest(api: dagster_api.DagsterApi) -> list[Listed]:
-    """The newest backfills, the newest first."""
-    return parse_newest(dagster_api.query(api, NEWEST_QUERY, {"limit": NEWEST}))
-
-
-def tagged(wanted: Wanted, key: str, value: str) -> Wanted:
-    """The same with one more tag."""
-    return dataclasses.replace(wanted, tags={**wanted.tags, key: value})
+def search(api: dagster_api.DagsterApi) -> Iterator[Listed]:
+    """The backfills, the newest first; Dagster can't be asked for those with a tag."""
+    cursor = None
+    while True:
+        page = parse_page(dagster_api.query(api, LIST_QUERY, {"cursor": cursor, "limit": PAGE}))
+        yield from page
+        if len(page) < PAGE or page[-1].id == cursor:
+            return
+        cursor = page[-1].id
 
 
 def look(api: dagster_api.DagsterApi, backfill_id: str) -> Backfill:
@@ -217,7 +222,8 @@ def follow(api: dagster_api.DagsterApi, backfill_id: str, *, timeout: float, int
         if left <= 0:
             raise errors.TimedOut(
                 f"The backfill {backfill_id} is {found.status} after {timeout:g} s; it goes on.",
-                f"Look at {found.url}; without a --launch-key the same command makes a second.",
+                f"Look at {found.url}; without a --launch-key the same command makes a second."
+                + ("" if found.counts.keys() - {"NOT_STARTED"} else " Nothing of it has begun: does the daemon run?"),
             )
         time.sleep(min(interval, left))
 
@@ -264,8 +270,8 @@ def parse_status(api: dagster_api.DagsterApi, data: Mapping[str, Any]) -> Backfi
 
 
 @dagster_api.reading("partitionBackfillsOrError")
-def parse_newest(data: Mapping[str, Any]) -> list[Listed]:
-    """The backfills in the answer to `NEWEST_QUERY`."""
+def parse_page(data: Mapping[str, Any]) -> list[Listed]:
+    """The backfills in the answer to `LIST_QUERY`."""
     results = dagster_api.expect(data, "partitionBackfillsOrError", "PartitionBackfills")["results"]
     return [
         Listed(each["id"], each["status"], {tag["key"]: tag["value"] for tag in each.get("tags") or []})

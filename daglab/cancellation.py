@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 
@@ -52,27 +53,44 @@ def _end(
     """How the run stands when it has ended, the time is up or it is refused too often; and the last refusal."""
     deadline = time.monotonic() + seconds
     api, forced = runs.until(api, deadline), policy != "SAFE_TERMINATE"
+    look = functools.partial(runs.look, api, run_id)
     refusals: list[str] = []
-    accepted: float | None = None
+    asked: float | None = None
+    lost = False
     while True:
-        run, now = runs.look(api, run_id), time.monotonic()
-        settled = accepted is None or not forced or now - accepted >= SETTLING
+        run = runs.patiently(look, f"The run {run_id}", interval=interval, deadline=deadline)
+        now = time.monotonic()
+        settled = asked is None or not forced or now - asked >= SETTLING
         if (run.has_ended and settled) or now >= deadline or len(refusals) >= MOST_REFUSALS:
             return run, refusals[-1] if refusals else None
-        if not run.has_ended and (forced or (run.can_terminate and accepted is None)):
-            refusal = _terminate(api, run_id, policy)
-            accepted = accepted if refusal else now
+        # A question that was lost is asked again where the run goes on: to be asked twice does it no harm.
+        unheard = asked is None or (lost and run.status == "STARTED" and now - asked >= SETTLING)
+        if not run.has_ended and (forced or (run.can_terminate and unheard)):
+            refusal, lost = _ask(api, run_id, policy)
+            asked = asked if refusal else now
             refusals += [refusal] if refusal else []
         time.sleep(min(interval, deadline - now))
 
 
-def _terminate(api: dagster_api.DagsterApi, run_id: str, policy: str) -> str | None:
-    """Ask Dagster to end the run; why it does not, None when it does or its answer is lost."""
+def _ask(api: dagster_api.DagsterApi, run_id: str, policy: str) -> tuple[str | None, bool]:
+    """As `ask`, and whether the answer was lost."""
+    try:
+        return ask(api, run_id, policy), False
+    except web.AnswerLost as lost:
+        log.info("%s", lost.message)
+        return None, True
+
+
+def ask(api: dagster_api.DagsterApi, run_id: str, policy: str) -> str | None:
+    """Ask Dagster to end the run; why it does not, None when it does.
+
+    Raises `AnswerLost` where that is not known, and `NotAuthorised` where nobody may end runs.
+    """
     try:
         data = dagster_api.mutate(api, "terminateRun", TERMINATE_MUTATION, {"id": run_id, "policy": policy})
         dagster_api.expect(data, "terminateRun", "TerminateRunSuccess")
-    except web.AnswerLost as lost:
-        log.info("%s", lost.message)
     except (dagster_api.Refused, dagster_api.ServerFailed) as refused:
+        if "do not have permission" in refused.message:  # the one mutation that has no UnauthorizedError for it
+            raise errors.NotAuthorised(refused.message, "The deployment may be read-only.") from None
         return refused.message
     return None

@@ -7,6 +7,7 @@ request is 400 or 500 in plain text, and any unknown path is 200 with the HTML o
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -133,6 +134,7 @@ def _execute(
 ) -> dict[str, Any]:
     mutation = operation is not None
     body = {"query": text, "variables": dict(variables or {})}
+    _refuse_unwritable(body["variables"])
     response = web.send(api.session, "POST", f"{api.url}/graphql", operation=operation, json=body)
     answer = _json(response)
     if not isinstance(answer, dict) or ("data" not in answer and "errors" not in answer):
@@ -141,6 +143,18 @@ def _execute(
         raise _rejected(api.url, answer, unknown=mutation and not _surely_not_done(response.status_code, answer))
     data: dict[str, Any] = answer["data"]
     return data
+
+
+def _refuse_unwritable(variables: object) -> None:
+    """Bytes of a command line that are no UTF-8 come as halves of letters, which no server can store."""
+    try:
+        json.dumps(variables, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise errors.InvalidInput(
+            "What is asked for holds bytes that are no UTF-8; nothing was sent.", "Write it in UTF-8."
+        ) from None
+    except (TypeError, ValueError, RecursionError):
+        return  # what can't be JSON at all is told where it is sent
 
 
 def _said(answer: Mapping[str, Any]) -> str:

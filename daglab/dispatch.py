@@ -6,8 +6,9 @@ What is known of them stands in the result all the while, so that it is told wha
 from __future__ import annotations
 
 import contextlib
+import functools
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from daglab import (
@@ -33,12 +34,11 @@ def fresh_result(prepared: plans.Prepared, wanted: plans.Wanted) -> dict[str, An
     """The result before anything is launched; each run has a launch id of its own."""
     launch_id = str(uuid.uuid4())
     ids = [launch_id, *(f"{launch_id}.{number}" for number in range(2, len(prepared.runs) + 1))]
-    partition = prepared.partitions[0] if len(prepared.partitions) == 1 else wanted.partition
-    entries = [_entry_of(plan, wanted.job, partition, each) for plan, each in zip(prepared.runs, ids, strict=False)]
+    entries = [_entry_of(plan, wanted.job, each) for plan, each in zip(prepared.runs, ids, strict=False)]
     result: dict[str, Any] = {"ok": True, "launch_id": launch_id, "runs": entries}
     if prepared.partitions:
         result["partitions"] = list(prepared.partitions)
-    if prepared.backfill:
+    if prepared.backfill or prepared.made:
         result["backfill"] = {"backfill_id": None, "status": NOT_LAUNCHED, "counts": {}, "url": None, "error": None}
     if len(entries) > 1:
         output.note(f"It takes {len(entries)} runs:")
@@ -59,14 +59,16 @@ def launch_all(
 ) -> None:
     """Launch the runs without waiting; warn of a queue that nobody works off. Raises for one there that has failed."""
     room = settings.performance.max_concurrent_runs
-    if any(plan.after for plan in every) or len(every) > room:
+    waiting = any(plan.after for plan in every)
+    if waiting or len(every) > room:
         result["runs"].clear()
+        why = "some of them need others" if waiting else f"no more than {room} may be under way at a time"
         raise errors.InvalidInput(
-            f"These {len(every)} runs wait for each other, and with --no-wait nobody would launch the later ones.",
-            "Leave --no-wait out, or raise performance.max_concurrent_runs where no run needs another one.",
+            f"Of these {len(every)} runs {why}, and with --no-wait nobody would launch the later ones.",
+            f"Leave --no-wait out{'' if waiting else ', or raise performance.max_concurrent_runs'}.",
         )
     for number, plan in enumerate(every):
-        progress.warn_of_queue(api, _launch(api, plan, result["runs"][number], number, key).status)
+        progress.warn_of_queue(api, _launch(api, plan, result["runs"][number], number, key))
     _judge(api, [entry for entry in result["runs"] if entry["status"] in launch_keys.FAILED_RUN])
 
 
@@ -100,18 +102,26 @@ def carry_out(
                 progress.show(api, run, _entry(entries, run.id), shown, several=len(entries) > 1)
             launch_more()
     except errors.TimedOut as late:
+        told = errors.TimedOut(f"{late.message}{_never(entries)}", late.hint)
         if not cancels:
-            raise
-        _cancel(api, result, late)
+            raise told from late
+        _cancel(api, result, told)
     bad = [entry for entry in entries if entry["status"] != "SUCCESS"]
     if cancelled := [entry for entry in bad if result.get("cancelled") and entry["status"] == "CANCELED"]:
         names = ", ".join(entry["run_id"] for entry in cancelled)
-        others = [_why(api, entry) for entry in bad if entry not in cancelled]
+        others = [_why(api, entry) for entry in bad if entry not in cancelled and entry["run_id"]]
+        message = f"The run {names} had not ended after {timeout:g} s and was cancelled.{_never(entries)}"
         raise errors.TimedOut(
-            "\n".join([f"The run {names} had not ended after {timeout:g} s and was cancelled.", *others]),
+            "\n".join([message, *others]),
             f"See {cancelled[0]['url']}, or give it more time with --timeout.",
         )
     _judge(api, bad)
+
+
+def _never(entries: Sequence[dict[str, Any]]) -> str:
+    """What nobody will launch any more, once this command ends."""
+    left = ["/".join(entry["assets"]) or entry["job"] for entry in entries if entry["status"] == NOT_LAUNCHED]
+    return f" Not launched: {', '.join(left)}." if left else ""
 
 
 def _ready(every: Sequence[plans.Plan], entries: Sequence[dict[str, Any]], room: int) -> Iterator[int]:
@@ -138,7 +148,7 @@ def _why(api: dagster_api.DagsterApi, entry: dict[str, Any]) -> str:
     return progress.why_failed(api, entry)
 
 
-def _entry_of(plan: plans.Plan, job: str | None, partition: str | None, launch_id: str) -> dict[str, Any]:
+def _entry_of(plan: plans.Plan, job: str | None, launch_id: str) -> dict[str, Any]:
     """A run in the result, as long as it was not launched."""
     return {
         "run_id": None,
@@ -147,7 +157,7 @@ def _entry_of(plan: plans.Plan, job: str | None, partition: str | None, launch_i
         "job": job,
         "location": plan.target.location,
         "assets": ["/".join(key) for key in plan.target.assets],
-        "partition": partition,
+        "partition": plan.tags.get("dagster/partition"),
         "url": None,
         "started_at": None,
         "ended_at": None,
@@ -159,15 +169,37 @@ def _entry_of(plan: plans.Plan, job: str | None, partition: str | None, launch_i
 
 def _launch(
     api: dagster_api.DagsterApi, plan: plans.Plan, entry: dict[str, Any], number: int, key: launch_keys.Key | None
-) -> launches.Launched:
-    """Launch one run, or find that of its key, and put it into its entry."""
+) -> str | None:
+    """Launch one run, or find that of its key, and put it into its entry; its status."""
     entry["status"] = LAUNCHING
-    run, there = launch_keys.launch(api, plan, key, number=number, launch_id=entry["launch_id"])
-    status = run.status if there and run.status in runs.ENDED else "LAUNCHED"
-    entry.update(run_id=run.id, status=status, url=runs.url(api, run.id), **({"existing": there} if key else {}))
+    ours = launch_keys.launch(api, plan, key, number=number, launch_id=entry["launch_id"])
+    entry.update(run_id=ours.id, status="LAUNCHED", url=runs.url(api, ours.id))
+    found = ours.found
+    if key and not found:  # what is launched is told whatever happens now
+        ask = functools.partial(launch_keys.older_run, api, key, number, ours)
+        if found := runs.patiently(ask, f"Another run of the key {key.name}", interval=1.0):
+            _give_way(functools.partial(cancellation.cancel, api, ours.id), ours.id, found.id)
+    if found:
+        status = found.status if found.status in runs.ENDED else "LAUNCHED"
+        its_id = found.tags.get(launches.LAUNCH_TAG, entry["launch_id"])
+        entry.update(run_id=found.id, status=status, url=runs.url(api, found.id), launch_id=its_id)
+    if key:
+        entry["existing"] = found is not None
     names = f" ({', '.join(entry['assets'])})" if number else ""
-    output.note(f"{'Found the run of this key:' if there else 'Launched'} {run.id}{names}: {entry['url']}")
-    return run
+    output.note(f"{'Found the run of this key:' if found else 'Launched'} {entry['run_id']}{names}: {entry['url']}")
+    return found.status if found else ours.status
+
+
+def _give_way(cancel: Callable[[], object], ours: str, older: str) -> None:
+    """End what another host has launched just before us. Raises `OutcomeUnknown` where both go on."""
+    output.note(f"Another host was first, with {older}: {ours} is cancelled.")
+    try:
+        cancel()
+    except errors.DaglabError as error:
+        raise errors.OutcomeUnknown(
+            f"Another host was first, with {older}, and {ours} could not be cancelled: {error.message}",
+            f"Both go on: end {ours} yourself.",
+        ) from error
 
 
 def _entry(entries: Sequence[dict[str, Any]], run_id: str) -> dict[str, Any]:
@@ -250,7 +282,8 @@ def _interrupted(result: dict[str, Any], code: int) -> errors.Interrupted:
     if backfill := result.get("backfill"):
         _tell_of_backfill(backfill, result, messages, hints)
     what = "; ".join(messages) or "nothing was launched"
-    return errors.Interrupted(f"Interrupted; {what}.", " ".join(hints), result=result, exit_code=code)
+    never = _never(result["runs"]) if messages else ""
+    return errors.Interrupted(f"Interrupted; {what}.{never}", " ".join(hints), result=result, exit_code=code)
 
 
 def _tell_of_backfill(backfill: dict[str, Any], result: dict[str, Any], messages: list[str], hints: list[str]) -> None:
@@ -264,24 +297,51 @@ def _tell_of_backfill(backfill: dict[str, Any], result: dict[str, Any], messages
 
 
 def start_backfill(
-    api: dagster_api.DagsterApi, wanted: backfills.Wanted, result: dict[str, Any], key: launch_keys.Key | None = None
+    api: dagster_api.DagsterApi, prepared: plans.Prepared, result: dict[str, Any], key: launch_keys.Key | None = None
 ) -> backfills.Backfill:
     """Make a backfill, or find that of its key, and put it into the result."""
     entry = result["backfill"]
     entry["status"] = LAUNCHING
-    backfill_id, there = launch_keys.launch_backfill(api, wanted, key, launch_id=result["launch_id"])
-    entry.update(backfill_id=backfill_id, status="LAUNCHED", **({"existing": there} if key else {}))
-    made = backfills.look(api, backfill_id)
+    there = prepared.made
+    if prepared.backfill:
+        ours = launch_keys.launch_backfill(api, prepared.backfill, key, launch_id=result["launch_id"])
+        entry.update(backfill_id=ours.id, status="LAUNCHED")
+        there = ours.found.id if ours.found else _older_backfill(api, key, ours)
+    backfill_id = str(there or entry["backfill_id"])
+    entry.update(backfill_id=backfill_id, status="LAUNCHED", **({"existing": there is not None} if key else {}))
+    ask = functools.partial(backfills.look, api, backfill_id)
+    made = runs.patiently(ask, f"The backfill {backfill_id}", interval=1.0)
     entry.update(backfills.document(made))
     what = "Found the backfill of this key:" if there else "Launched the backfill"
     output.note(f"{what} {made.id} of {made.partitions} partitions: {made.url}")
     return made
 
 
+def _older_backfill(
+    api: dagster_api.DagsterApi, key: launch_keys.Key | None, ours: launch_keys.Attempt[backfills.Listed]
+) -> str | None:
+    """The backfill that another host has made just before ours, which is cancelled then."""
+    if key is None:
+        return None
+    ask = functools.partial(launch_keys.older_backfill, api, key, ours)
+    older = runs.patiently(ask, f"Another backfill of the key {key.name}", interval=1.0)
+    if older is None:
+        return None
+    _give_way(functools.partial(backfills.cancel, api, ours.id), ours.id, older.id)
+    return older.id
+
+
+def judge_backfill(api: dagster_api.DagsterApi, made: backfills.Backfill, result: dict[str, Any]) -> None:
+    """Raise `NotGood` for a backfill that is over and has not made everything, with the first reasons."""
+    if made.is_over and not made.is_good:
+        again = " --relaunch-failed makes it again." if result["backfill"].get("existing") else ""
+        raise errors.NotGood(_why_not(api, made, result), f"See {made.url}{again}")
+
+
 def carry_out_backfill(
     api: dagster_api.DagsterApi,
     settings: config.Config,
-    wanted: backfills.Wanted,
+    prepared: plans.Prepared,
     result: dict[str, Any],
     *,
     timeout: float,
@@ -290,7 +350,7 @@ def carry_out_backfill(
 ) -> None:
     """Make a backfill and follow it to its end; raises as `carry_out` does."""
     entry = result["backfill"]
-    made = start_backfill(api, wanted, result, key)
+    made = start_backfill(api, prepared, result, key)
     try:
         interval = settings.performance.polling_interval
         for look in backfills.follow(api, made.id, timeout=timeout, interval=interval):
@@ -313,8 +373,7 @@ def carry_out_backfill(
                 f"The backfill {made.id} was not over after {timeout:g} s and was cancelled: {_counted(made)}.",
                 f"See {made.url}, or give it more time with --timeout.",
             ) from late
-    if not made.is_good:
-        raise errors.NotGood(_why_not(api, made, result), f"See {made.url}")
+    judge_backfill(api, made, result)
 
 
 def _why_not(api: dagster_api.DagsterApi, made: backfills.Backfill, result: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ Found = TypeVar("Found")
 
 LAUNCH_TAG = "daglab/launch_id"
 KEY_TAG = "daglab/launch_key"
+REQUEST_TAG = "daglab/launch_request"  # what a key was used for
 # Dagster's reasons not to launch; after any other error the run may be there all the same.
 NOT_LAUNCHED = (
     "RunConfigValidationInvalid",
@@ -173,9 +174,13 @@ def read_tags(given: Sequence[str]) -> dict[str, str]:
     """The tags of a run, written KEY=VALUE; a value may hold anything. Raises `WrongUsage` for what is none."""
     tags = parse.whole_pairs(given, "--tag")
     for key in tags:
-        if key in (LAUNCH_TAG, KEY_TAG):
+        if key in (LAUNCH_TAG, KEY_TAG, REQUEST_TAG):
             raise errors.WrongUsage(f"The tag {key} is daglab's own: it finds the run by it.", "Take another key.")
-        if key.startswith("dagster/partition"):
+        if key == "dagster/backfill":
+            raise errors.WrongUsage(
+                f"The tag {key} is Dagster's own: a run with it counts as a backfill's.", "Take another key."
+            )
+        if key.startswith(("dagster/partition", "dagster/asset_partition_range")):
             raise errors.WrongUsage(f"The tag {key} says which partition runs.", "Name it with --partition KEY.")
     return tags
 
@@ -302,10 +307,10 @@ def check_id(api: dagster_api.DagsterApi, launch_id: str) -> None:
         )
 
 
-def wait_for_tag(api: dagster_api.DagsterApi, launch_id: str) -> Launched | None:
-    """The run that was launched with this id; None when none has appeared for as long as an answer may take."""
+def wait_for(api: dagster_api.DagsterApi, find: Callable[[], Found | None]) -> Found | None:
+    """What `find` finds of a launch; None when nothing has appeared for as long as an answer may take."""
     deadline = time.monotonic() + api.session.timeout
-    while (found := by_tag(api, launch_id)) is None and time.monotonic() < deadline:
+    while (found := find()) is None and time.monotonic() < deadline:
         time.sleep(0.5)
     return found
 

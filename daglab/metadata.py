@@ -39,7 +39,7 @@ def value(entry: Mapping[str, Any]) -> Any:
         return int(entry["intRepr"])  # a number of any size, which GraphQL's own Int can't hold
     if entry.get("jsonString") is not None:
         with contextlib.suppress(ValueError):
-            return json.loads(entry["jsonString"])
+            return json.loads(entry["jsonString"], parse_constant=lambda _: None)  # JSON has no NaN
     if entry.get("assetKey"):
         return "/".join(entry["assetKey"]["path"])
     return next((entry[name] for name in _PLAIN if entry.get(name) is not None), entry.get("jsonString"))

@@ -77,6 +77,7 @@ query MadePartitionsOfJob($repository: RepositorySelector!, $name: String!) {
 """
 
 Place = tuple[str, str, tuple[str, ...]]  # location, repository, key
+RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 MANY = 5000  # beyond that many keys the nearest ones are not looked for: it would take seconds
 
 
@@ -84,7 +85,8 @@ MANY = 5000  # beyond that many keys the nearest ones are not looked for: it wou
 class Choice:
     """Which partitions are asked for: by one of `keys`, `span` (first and last), `every` and `latest`.
 
-    `missing` leaves those alone that were not made yet; without another one, of all.
+    `missing` leaves those alone that were made; without another one, of all. Of a job, those whose last run succeeded
+    count as made.
     """
 
     keys: tuple[str, ...] = ()
@@ -102,53 +104,78 @@ def choose(api: dagster_api.DagsterApi, found: Partitioned, choice: Choice) -> l
 
     Raises `InvalidInput` for what has no partitions, or not these, and for assets that are not partitioned alike.
     """
-    dimensions: tuple[str, ...] = ()
+    dimensions: Sequence[str] | None = None
     if isinstance(found, entities.Job):
         name, available = found.name, keys(api, found)
     else:
         partitioned = [asset for asset in found if asset.partitions]
         name = ", ".join(asset.name for asset in partitioned or found)
-        if len({asset.partitioning for asset in partitioned}) > 1:
-            raise errors.InvalidInput(
-                f"These are not partitioned alike: {name}.", "Launch those that are in a command of their own."
-            )
-        if partitioned:
-            dimensions = partitioned[0].dimensions
-        available = keys(api, partitioned[0]) if partitioned else []
+        available = _common_keys(api, partitioned, name)
+        dimensions = partitioned[0].dimensions if partitioned else ()
     if not available:
-        raise errors.InvalidInput(f"{name} has no partitions.", "Leave out what chooses partitions.")
+        if isinstance(found, entities.Job) or not any(asset.partitions for asset in found):
+            raise errors.InvalidInput(f"{name} has no partitions.", "Leave out what chooses partitions.")
+        raise errors.InvalidInput(f"{name} has no partitions yet.", "Add one in Dagster first.")
     chosen = chosen_keys(choice, available, name, dimensions)
     made = _made(api, found, chosen) if choice.missing else set()
     return [key for key in chosen if key not in made]
 
 
-def chosen_keys(choice: Choice, available: Sequence[str], name: str, dimensions: Sequence[str] = ()) -> list[str]:
+def _common_keys(api: dagster_api.DagsterApi, partitioned: Sequence[entities.Asset], name: str) -> list[str]:
+    """The keys of all of these assets. What Dagster says of their partitions leaves out where they end."""
+    every = _asset_keys(api, partitioned) if partitioned else {}
+    lists = [every.get(_place(asset), []) for asset in partitioned]
+    if len({asset.partitioning for asset in partitioned}) > 1 or any(each != lists[0] for each in lists):
+        raise errors.InvalidInput(
+            f"These are not partitioned alike: {name}.", "Launch those that are in a command of their own."
+        )
+    return lists[0] if lists else []
+
+
+def chosen_keys(
+    choice: Choice, available: Sequence[str], name: str, dimensions: Sequence[str] | None = None
+) -> list[str]:
     """Those of the partitions there are that are chosen, whether made or not. Raises as `key_of` does."""
     if choice.latest:
         return [available[-1]]
     if choice.span:
-        first, last = (available.index(key_of(key, available, name, dimensions)) for key in choice.span)
-        if first > last:
+        first, last = (key_of(key, available, name, dimensions) for key in choice.span)
+        found = _between(first, last, available, dimensions)
+        if first not in found or last not in found:
             raise errors.InvalidInput(
                 f"{choice.span[0]} comes after {choice.span[1]} in {name}.", "Write the earlier one first: A..B."
             )
-        return list(available[first : last + 1])
+        return found
     if choice.keys:
         wanted = {key_of(key, available, name, dimensions) for key in choice.keys}
         return [key for key in available if key in wanted]
     return list(available)
 
 
-def key_of(text: str, available: Sequence[str], name: str, dimensions: Sequence[str] = ()) -> str:
+def _between(first: str, last: str, available: Sequence[str], dimensions: Sequence[str] | None) -> list[str]:
+    """The keys from one to the other; of several dimensions (`a|b`), as Dagster has it, those in both ranges."""
+    ends = list(zip(first.split("|"), last.split("|"), strict=False))
+    parts = [key.split("|") for key in available]
+    one = len(ends) == 1 if dimensions is None else len(dimensions) < 2
+    if one or any(len(each) != len(ends) for each in parts):
+        return list(available[available.index(first) : available.index(last) + 1])
+    ranges = []
+    for place, (begin, end) in enumerate(ends):
+        every = list(dict.fromkeys(each[place] for each in parts))
+        ranges.append(set(every[every.index(begin) : every.index(end) + 1]))
+    return [key for key, each in zip(available, parts, strict=True) if all(map(set.__contains__, ranges, each))]
+
+
+def key_of(text: str, available: Sequence[str], name: str, dimensions: Sequence[str] | None = None) -> str:
     """The key that is meant: itself, or `date=2026-01-01,region=eu` for one of several `dimensions`.
 
-    Their names are empty where they are not known, as those of a job's partitions. Raises `InvalidInput` for other
+    Their names are None where they are not known, as those of a job's partitions. Raises `InvalidInput` for other
     names, and with the nearest keys where there is no such key.
     """
     parts = [part.partition("=") for part in text.split(",")]
     if text not in available and len(parts) > 1 and all(equals for _, equals, _ in parts):
         given = {dimension.strip(): value.strip() for dimension, _, value in parts}
-        if len(dimensions) > 1 and set(given) != set(dimensions):
+        if dimensions and len(dimensions) > 1 and set(given) != set(dimensions):
             raise errors.InvalidInput(
                 f"{name} is partitioned by {' and '.join(sorted(dimensions))}, not by {', '.join(given)}.",
                 f"Write {','.join(f'{dimension}=KEY' for dimension in sorted(dimensions))}.",
@@ -161,19 +188,18 @@ def key_of(text: str, available: Sequence[str], name: str, dimensions: Sequence[
     return text
 
 
-def range_tags(chosen: Sequence[str], available: Sequence[str]) -> dict[str, str]:
-    """The tags of one run for a range of partitions. Raises `InvalidInput` where there are gaps in it."""
-    first = available.index(chosen[0])
-    if list(available[first : first + len(chosen)]) != list(chosen):
+def range_tags(chosen: Sequence[str], available: Sequence[str], dimensions: Sequence[str] = ()) -> dict[str, str]:
+    """The tags of one run for a range of partitions. Raises `InvalidInput` where they are not a range."""
+    if _between(chosen[0], chosen[-1], available, dimensions) != list(chosen):
         raise errors.InvalidInput(
             f"{len(chosen)} partitions from {chosen[0]} to {chosen[-1]} have gaps between them, and one run has none.",
             "Leave --single-run out: a backfill takes any partitions.",
         )
-    return {"dagster/asset_partition_range_start": chosen[0], "dagster/asset_partition_range_end": chosen[-1]}
+    return dict(zip(RANGE_TAGS, (chosen[0], chosen[-1]), strict=True))
 
 
 def _made(api: dagster_api.DagsterApi, found: Partitioned, chosen: Sequence[str]) -> set[str]:
-    """The partitions that were made: of all the assets, or by a run of the job that succeeded."""
+    """The partitions that were made: of all the assets, or by the last run of the job for it."""
     if isinstance(found, entities.Job):
         return parse_job_made(dagster_api.query(api, JOB_MADE_QUERY, _partition_set(found)))
     partitioned = [asset for asset in found if asset.partitions]
@@ -193,7 +219,7 @@ def parse_made(data: Mapping[str, Any]) -> dict[Place, set[str]]:
 
 @dagster_api.reading("partitionSetOrError")
 def parse_job_made(data: Mapping[str, Any]) -> set[str]:
-    """The partitions with a run that succeeded, in the answer to `JOB_MADE_QUERY`."""
+    """The partitions whose last run succeeded, in the answer to `JOB_MADE_QUERY`."""
     found = dagster_api.expect(data, "partitionSetOrError", "PartitionSet")
     results = dagster_api.expect(found, "partitionStatusesOrError", "PartitionStatuses")["results"]
     return {result["partitionName"] for result in results if result["runStatus"] == "SUCCESS"}
@@ -235,10 +261,14 @@ def job_launch(
     """
     if not _wanted(partition, [job.name] if job.partition_set else [], job.name):
         return {}, config or {}
-    partition = key_of(partition or "", keys(api, job), job.name)
-    variables = {**_partition_set(job), "partition": partition, "config": config is None}
-    data = dagster_api.query(api, LAUNCH_QUERY, variables)
-    return parse_job_tags(data), parse_job_config(data) if config is None else config
+    key = key_of(partition or "", keys(api, job), job.name)
+    data = dagster_api.query(api, LAUNCH_QUERY, {**_partition_set(job), "partition": key, "config": config is None})
+    tags = parse_job_tags(data)
+    if key != partition:  # it was written with the dimensions' names, which the tags tell
+        begin = "dagster/partition/"
+        names = [name.removeprefix(begin) for name in tags if name.startswith(begin)]
+        key_of(partition or "", [key], job.name, names)
+    return tags, parse_job_config(data) if config is None else config
 
 
 def keys(api: dagster_api.DagsterApi, target: entities.Asset | entities.Job) -> list[str]:
@@ -268,7 +298,7 @@ def tags(partition: str, dimensions: Sequence[str]) -> dict[str, str]:
 @dagster_api.reading("assetNodes")
 def parse_asset_partitions(data: Mapping[str, Any]) -> dict[Place, list[str]]:
     """The partition keys by location, repository and asset in the answer to `ASSETS_QUERY`."""
-    return {_node_place(node): list(node["partitionKeys"]) for node in data["assetNodes"]}
+    return {_node_place(node): [dagster_api.text(key) for key in node["partitionKeys"]] for node in data["assetNodes"]}
 
 
 def _node_place(node: Mapping[str, Any]) -> Place:
@@ -281,7 +311,7 @@ def parse_job_partitions(data: Mapping[str, Any]) -> list[str]:
     """The partition keys in the answer to `JOB_QUERY`."""
     found = dagster_api.expect(data, "partitionSetOrError", "PartitionSet")
     results = dagster_api.expect(found, "partitionsOrError", "Partitions")["results"]
-    return [result["name"] for result in results]
+    return [dagster_api.text(result["name"]) for result in results]
 
 
 @dagster_api.reading("partitionSetOrError")

@@ -45,11 +45,13 @@ class Plan:
 class Prepared:
     """What is to be launched: runs in their order, or one backfill; neither where nothing is missing.
 
-    `partitions` are the keys that were chosen, where several were asked for.
+    `made` is the id of a backfill that is there already. `partitions` are the keys that were chosen, where several were
+    asked for.
     """
 
     runs: tuple[Plan, ...] = ()
     backfill: backfills.Wanted | None = None
+    made: str | None = None
     partitions: tuple[str, ...] = ()
 
 
@@ -100,7 +102,7 @@ def _ranged(
             "Leave --single-run out: a backfill runs each.",
         )
     partitioned = [asset for asset in found if asset.partitions]
-    tags = partitions.range_tags(chosen, partitions.keys(api, partitioned[0]))
+    tags = partitions.range_tags(chosen, partitions.keys(api, partitioned[0]), partitioned[0].dimensions)
     ranged = {asset.key for asset in partitioned}
     return tuple(
         dataclasses.replace(plan, tags={**tags, **plan.tags}) if ranged.intersection(plan.target.assets) else plan

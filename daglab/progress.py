@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from daglab import dagster_api, errors, output, run_logs, runs
+from daglab import dagster_api, errors, output, run_logs, run_records, runs
 
 
 def show(
@@ -48,6 +48,14 @@ def tell(result: Mapping[str, Any], as_json: bool) -> None:
         output.data("{backfill_id} {status}".format(**backfill))
     for entry in result["runs"]:
         output.data("{run_id} {status}".format(**entry))
+
+
+def entry(api: dagster_api.DagsterApi, record: run_records.Record) -> dict[str, Any]:
+    """A run that is there, as an entry of a result."""
+    known = run_records.document(api, record)
+    for name in ("tags", "updated_at"):
+        del known[name]
+    return {**known, "launch_id": record.tags.get("daglab/launch_id"), "steps": [], "errors": []}
 
 
 def failure(found: run_logs.Failure) -> dict[str, Any]:
@@ -139,3 +147,45 @@ def show_comparison(found: Mapping[str, Any]) -> None:
     for change in found["metadata"]:
         where = f"{change['asset']}{' ' + change['partition'] if change['partition'] else ''}"
         output.data(f"  {where} {change['label']}: {change['values'][0]} -> {change['values'][1]}")
+
+
+def print_events(
+    api: dagster_api.DagsterApi, run_id: str, step: str | None, least: int, interval: float | None, as_json: bool
+) -> None:
+    """Print events of a level or a higher one; with `interval`, in seconds, as they come."""
+    kept: list[dict[str, Any]] = []
+    for page in run_logs.follow(api, run_id, interval):
+        for event in page:
+            level = run_logs.LEVELS.index(event.level) if event.level in run_logs.LEVELS else 0
+            if level < least or step not in (None, event.step):
+                continue
+            if not as_json:
+                at = (runs.timestamp(event.at) or "")[:23].replace("T", " ")
+                output.data(f"{at} {event.level:8} {event.step or '-'}: {event.message or event.kind or ''}")
+            elif interval is not None:
+                output.line(event.document)
+            else:
+                kept.append(event.document)
+    if as_json and interval is None:
+        output.document({"ok": True, "run_id": run_id, "events": kept})
+
+
+def print_stream(
+    api: dagster_api.DagsterApi, run_id: str, stream: str, step: str | None, interval: float | None, as_json: bool
+) -> None:
+    """Print it as it comes, a piece at a time: it may be of any size. As JSON, it is kept."""
+    cursors: dict[str, str | None] = {}
+    kept: list[str] = []
+    for page in run_logs.follow(api, run_id, interval):
+        cursors.update((event.file, None) for event in page if event.file and step in (None, event.step, *event.steps))
+        for file, cursor in list(cursors.items()):
+            for text, following in run_logs.printed(api, run_id, file, stream, cursor, interval):
+                cursors[file] = following
+                if not as_json:
+                    output.piece(text)
+                elif interval is not None:
+                    output.line({"text": text})
+                else:
+                    kept.append(text)
+    if as_json and interval is None:
+        output.document({"ok": True, "run_id": run_id, stream: "".join(kept)})

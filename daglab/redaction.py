@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 SHORTEST = 4  # what is shorter is no secret, and would blot out ordinary words
 _secrets: set[str] = set()
@@ -15,9 +16,11 @@ _WORD = re.compile("[a-z_]{1,20}")  # as daglab's own keys are; a token has a di
 
 
 def hide(secret: str) -> None:
-    """Leave this out of all text from now on, and as JSON writes it, too."""
+    """Leave this out of all text from now on, and as JSON and addresses write it, too."""
     if len(secret) >= SHORTEST:
-        _secrets.update((secret, secret.replace("\\", "\\\\").replace('"', '\\"')))
+        _secrets.update(
+            (secret, secret.replace("\\", "\\\\").replace('"', '\\"'), quote(secret, safe=""), quote(secret))
+        )
 
 
 def clean(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from daglab import dagster_api, launches, run_records, runs, web
 
 PARENT_TAG = "dagster/parent_run_id"
+NOT_LAUNCHED = (*launches.NOT_LAUNCHED, "RunNotFoundError", "PipelineRunNotFoundError")
 STRATEGIES = {"from-failure": "FROM_FAILURE", "all": "ALL_STEPS"}
 
 RETRY_MUTATION = """
@@ -37,7 +38,9 @@ def retry(api: dagster_api.DagsterApi, run_id: str, how: str) -> launches.Launch
 
     try:
         return parse_retry(dagster_api.mutate(api, "launchRunReexecution", RETRY_MUTATION, {"params": params}))
-    except (web.AnswerLost, dagster_api.ServerFailed) as error:
+    except (web.AnswerLost, dagster_api.ServerFailed, dagster_api.Refused) as error:
+        if isinstance(error, dagster_api.Refused) and error.kind in NOT_LAUNCHED:
+            raise
         tag = f"{PARENT_TAG}={run_id}"
         hint = f"`daglab runs list --tag {tag}` shows whether it was made; don't try again before."
         unknown: dict[str, Any] = {"launch": "unknown", "runs": []}

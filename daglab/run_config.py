@@ -31,12 +31,14 @@ query ConfigSchema($pipeline: PipelineSelector!) {
 """
 SECTIONS = ("ops", "resources")  # execution and loggers are the deployment's business, unless something is required
 EMPTY = {"Int": "0", "Float": "0.0", "Bool": "false", "String": '""', "Any": "{}"}
+NOT_TEXT = ("yes", "no", "on", "off", "true", "false", "null")  # to YAML
 LONGEST_COMMENT = 90
 DEEPEST = 20  # a schema may hold itself
 
 Schema = Mapping[str, Mapping[str, Any]]
 
 
+@dagster_api.reading("runConfigSchemaOrError")
 def skeleton(api: dagster_api.DagsterApi, wanted: Sequence[targets.Target]) -> str:
     """Run config for the targets as YAML: what is required or has a default stands, the rest is in comments.
 
@@ -45,11 +47,13 @@ def skeleton(api: dagster_api.DagsterApi, wanted: Sequence[targets.Target]) -> s
     schemas = [_schema(api, target) for target in wanted]
     lines: list[str] = []
     for section in dict.fromkeys(field["name"] for _, fields in schemas for field in fields):
-        inside: list[str] = []
+        blocks: dict[str, list[str]] = {}  # a child of the section, with all that is in it, once
         for types, fields in schemas:
             for field in fields:
                 if field["name"] == section and (section in SECTIONS or field["isRequired"]):
-                    inside += [line for line in _children(types, field, 1) if line not in inside]
+                    for child in _inner(types, field["configTypeKey"]).get("fields") or ():
+                        blocks.setdefault(child["name"], list(_lines(types, child, 1)))
+        inside = [line for block in blocks.values() for line in block]
         if any(not line.lstrip().startswith("#") for line in inside):
             lines += [f"{section}:", *inside]
         elif inside:
@@ -82,6 +86,8 @@ def _lines(types: Schema, field: Mapping[str, Any], depth: int) -> Iterator[str]
     pad = "  " * depth
     if kind["__typename"] == "CompositeConfigType" and depth < DEEPEST:
         inside = _children(types, field, depth + 1)
+        if kind.get("isSelector"):
+            inside = _first_alone(types, kind, depth + 1)
         stands = field["isRequired"] or any(not line.lstrip().startswith("#") for line in inside)
         if inside:
             yield f"{pad}{'' if stands else '# '}{_key(name)}:{_comment(None, field, one_of=kind.get('isSelector'))}"
@@ -95,8 +101,28 @@ def _lines(types: Schema, field: Mapping[str, Any], depth: int) -> Iterator[str]
         if what != "Any":  # an op that takes no config has a field for it all the same
             yield f"{pad}# {_key(name)}: {_empty(kind)}{_comment(what, field)}"
         return
-    value = _empty(kind) if default is None else json.dumps(json.loads(default), ensure_ascii=False)
+    value = _empty(kind) if default is None else _written(json.loads(default))
     yield f"{pad}{_key(name)}: {value}{_comment(what, field)}"
+
+
+def _first_alone(types: Schema, kind: Mapping[str, Any], depth: int) -> list[str]:
+    """The choices of which there may be one: the first stands, the others are comments."""
+    first, *others = [list(_lines(types, child, depth)) for child in kind.get("fields") or ()] or [[]]
+    pad = "  " * depth
+    commented = (
+        line if line.lstrip().startswith("#") else f"{pad}# {line[len(pad) :]}" for each in others for line in each
+    )
+    return [*first, *commented]
+
+
+def _written(value: Any) -> str:
+    """A value as YAML on one line: JSON, but for numbers that YAML would take for text (1e-05)."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {_written(value[key])}" for key in value) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_written, value)) + "]"
+    text = json.dumps(value, ensure_ascii=False)
+    return text.replace("e", ".0e") if isinstance(value, float) and "e" in text and "." not in text else text
 
 
 def _comment(what: str | None, field: Mapping[str, Any], *, one_of: object = False) -> str:
@@ -138,4 +164,5 @@ def _empty(kind: Mapping[str, Any]) -> str:
 
 def _key(name: str) -> str:
     """A name as a key in YAML."""
-    return name if name.replace("_", "a").isalnum() and name.isascii() and not name[0].isdigit() else json.dumps(name)
+    plain = name.replace("_", "a").isalnum() and name.isascii() and not name[0].isdigit()
+    return name if plain and name.lower() not in NOT_TEXT else json.dumps(name)

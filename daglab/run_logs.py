@@ -54,6 +54,8 @@ query Printed($key: [String!]!, $cursor: String, $limit: Int) {
 }
 """
 CHUNK = 1 << 18  # bytes that are asked for at a time
+TORN = "\N{REPLACEMENT CHARACTER}"
+LONGEST_LETTER = 4  # bytes in UTF-8
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -164,7 +166,7 @@ def printed(
     """
     key = [run_id, "compute_logs", file]
     while True:
-        found = _ask(functools.partial(_piece, api, key, cursor), run_id, interval)
+        found = _ask(functools.partial(_piece, api, key, cursor, stream), run_id, interval)
         if found["cursor"] in (None, cursor):
             return
         cursor = found["cursor"]
@@ -172,8 +174,16 @@ def printed(
             yield text, cursor
 
 
-def _piece(api: dagster_api.DagsterApi, key: list[str], cursor: str | None) -> dict[str, str | None]:
-    return parse_printed(dagster_api.query(api, PRINTED_QUERY, {"key": key, "cursor": cursor, "limit": CHUNK}))
+def _piece(api: dagster_api.DagsterApi, key: list[str], cursor: str | None, stream: str) -> dict[str, str | None]:
+    """A piece that does not end inside of a letter: Dagster counts bytes, and writes a mark for what it cuts."""
+    found: dict[str, str | None] = {}
+    for less in range(LONGEST_LETTER):
+        again = {"key": key, "cursor": cursor, "limit": CHUNK - less}
+        shorter = parse_printed(dagster_api.query(api, PRINTED_QUERY, again))
+        found = found or shorter
+        if not (shorter[stream] or "").endswith(TORN):
+            return shorter
+    return found  # what stands there is no letter at all
 
 
 @dagster_api.reading("capturedLogs")
@@ -189,7 +199,7 @@ def _event(event: Mapping[str, Any]) -> Event:
         why = _failure(event)
         message = "\n".join([message, why.error, *(f"caused by {cause}" for cause in why.causes)]).strip()
     return Event(
-        float(event.get("timestamp") or 0) / 1000,
+        dagster_api.seconds_or_none(float(event.get("timestamp") or 0) / 1000) or 0.0,
         dagster_api.text_or_none(event.get("level")) or "DEBUG",
         dagster_api.text_or_none(event.get("stepKey")),
         dagster_api.text_or_none(event.get("eventType")),

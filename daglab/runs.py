@@ -129,7 +129,7 @@ def follow(api: dagster_api.DagsterApi, ids: Sequence[str], *, timeout: float, i
     while waiting := [run_id for run_id in ids if run_id not in known or not known[run_id].is_over]:
         look_at = functools.partial(_looks, impatient, waiting)
         found = patiently(look_at, f"The run {', '.join(waiting)}", interval=interval, deadline=deadline)
-        changed = [run for run in found if run != known.get(run.id)]
+        changed = [run for run in _with_past(found, known) if run != known.get(run.id)]
         known.update((run.id, run) for run in changed)
         yield changed
         going = [run_id for run_id in ids if run_id not in known or not known[run_id].is_over]
@@ -140,6 +140,14 @@ def follow(api: dagster_api.DagsterApi, ids: Sequence[str], *, timeout: float, i
             time.sleep(min(interval, left))
     if lost := [run.id for run in known.values() if run.status == DELETED]:
         raise _gone(lost)
+
+
+def _with_past(found: Sequence[Run], known: Mapping[str, Run]) -> list[Run]:
+    """What was seen of a run stays true when it is deleted."""
+    return [
+        dataclasses.replace(known[run.id], status=DELETED) if run.status == DELETED and run.id in known else run
+        for run in found
+    ]
 
 
 def patiently(ask: Callable[[], Answer], what: str, *, interval: float, deadline: float = math.inf) -> Answer:

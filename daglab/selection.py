@@ -358,15 +358,30 @@ def _tag(key: str, value: str) -> Expression:
     return lambda graph: graph.where(holds)
 
 
+def _is_like(name: str, first: str, others: Sequence[str]) -> bool:
+    """Whether a name is `first`, then anything and each of the `others` in turn: a star stands between them."""
+    if not others:
+        return name == first
+    *middle, last = others
+    if not name.startswith(first):
+        return False
+    place = len(first)
+    for part in middle:
+        if (found := name.find(part, place)) < 0:
+            return False
+        place = found + len(part)
+    return name.endswith(last) and len(name) - len(last) >= place
+
+
 def _of_field(field: str, value: str | None) -> Expression:
     """The assets whose field has the value; None asks for those without one, where a field may lack it."""
-    pattern = re.compile(re.escape(value or "").replace(r"\*", ".*"))
+    first, *others = (value or "").split("*")
 
     def holds(asset: entities.Asset) -> bool:
         if field == "key":
-            return pattern.fullmatch(asset.name) is not None
+            return _is_like(asset.name, first, others)
         if field == "group":
-            return asset.materializable and bool(value) and pattern.fullmatch(asset.group or "default") is not None
+            return asset.materializable and bool(value) and _is_like(asset.group or "default", first, others)
         if field == "kind":
             return asset.materializable and (not asset.kinds if value is None else value in asset.kinds)
         if field == "partitions":

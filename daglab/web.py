@@ -210,7 +210,7 @@ def _send_once(session: Session, method: str, url: str, *, mutation: bool, json:
         return response
 
     try:
-        response = exchange() if session.deadline is None else _within(max(_left(session), SHORTEST_WAIT), exchange)
+        response = _within(limit, exchange)
     except requests.RequestException as error:
         session.traffic.errors += 1
         log.info("%s %s failed: %s", method, parse.display_url(url), type(error).__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -89,6 +90,15 @@ def test_a_module_imports_only_from_floors_below(module: str) -> None:
 def test_no_floor_is_kept_for_a_module_that_is_gone() -> None:
     named = {name for names in FLOORS for name in names if not name.endswith("*")}
     assert named <= {*MODULES, "__init__"}
+
+
+def test_the_architecture_names_every_module_from_the_ground_up() -> None:
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [name.replace("/", ".") for name in re.findall(r"^\| `([a-z_/*]+)` \|", text, re.MULTILINE)]
+    packages = {"__init__", "__main__", *(name for name in MODULES if source(name).name == "__init__.py")}
+    assert {name for name in MODULES if not name.startswith("commands.")} - packages <= set(rows)
+    floors = [FLOOR[name] for name in rows if name in FLOOR]
+    assert floors == sorted(floors)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -159,16 +159,11 @@ def command(
         if print_config:
             _print_config(api, wanted, as_json)
             return
-        if not validate_only:
-            _permit(
-                api,
-                backfill=wanted.choice is not None and not wanted.single_run,
-                cancels=cancel_on_timeout or key is not None,
-            )
-        prepared = plans.prepare(api, wanted)
+        key = key and launch_keys.of(key, wanted)
         if validate_only:
-            _say_valid(prepared, wanted, as_json)
+            _say_valid(plans.prepare(api, wanted), wanted, as_json)
             return
+        prepared = _prepare(api, wanted, key, cancels=cancel_on_timeout or key is not None)
         result = dispatch.fresh_result(prepared, wanted)
         limit = (timeout or settings.performance.max_wait_time) if waits else None
         try:
@@ -177,6 +172,24 @@ def command(
         finally:
             event.runs.extend(entry["run_id"] for entry in result["runs"] if entry["run_id"])
         progress.tell(result, as_json)
+
+
+def _prepare(
+    api: dagster_api.DagsterApi, wanted: plans.Wanted, key: launch_keys.Key | None, *, cancels: bool
+) -> plans.Prepared:
+    """What is to be launched, or the backfill that the key has made. Raises for what the sandbox does not allow."""
+    try:
+        _permit(api, backfill=False, cancels=cancels)
+    except errors.NotAuthorised:
+        if wanted.choice is None or wanted.single_run:
+            raise
+        _permit(api, backfill=True, cancels=cancels)  # what it takes is known when the partitions are
+    asked, made = launch_keys.recall(api, wanted, key)
+    if made:
+        return plans.Prepared(made=made)
+    prepared = plans.prepare(api, asked)
+    _permit(api, backfill=prepared.backfill is not None, cancels=cancels)
+    return prepared
 
 
 def _print_config(api: dagster_api.DagsterApi, wanted: plans.Wanted, as_json: bool) -> None:
@@ -198,10 +211,11 @@ def _launch(
     cancels: bool,
 ) -> None:
     """Launch what is prepared, and follow it for at most `limit` seconds; None for not at all."""
-    if prepared.backfill and limit:
-        dispatch.carry_out_backfill(api, settings, prepared.backfill, result, timeout=limit, cancels=cancels, key=key)
-    elif prepared.backfill:
-        dispatch.start_backfill(api, prepared.backfill, result, key)
+    several = prepared.backfill or prepared.made
+    if several and limit:
+        dispatch.carry_out_backfill(api, settings, prepared, result, timeout=limit, cancels=cancels, key=key)
+    elif several:
+        dispatch.judge_backfill(api, dispatch.start_backfill(api, prepared, result, key), result)
     elif not prepared.runs:
         output.note("Nothing is missing; nothing was launched.")
     elif limit:

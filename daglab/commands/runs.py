@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -173,8 +175,10 @@ def wait_command(run: Sequence[str], timeout: float | None, as_json: bool) -> No
     """
     with _linked("wait", *run) as link:
         link.event.runs.extend(link.ids)
-        runs.status(link.api, link.ids)  # a wrong id is no run that was deleted while we waited
-        result = {"ok": True, "runs": [_entry(link, run_id) for run_id in link.ids]}
+        result = {
+            "ok": True,
+            "runs": [{**entry, "status": None} for entry in _entries(link, timeout)],
+        }  # each end is shown
         with dispatch.keeping(result):
             _follow(link, result, timeout, as_json)
 
@@ -189,13 +193,15 @@ def _follow(link: Link, result: dict[str, Any], timeout: float | None, as_json: 
     progress.tell(result, as_json)
 
 
-def _entry(link: Link, run_id: str, status: str | None = None) -> dict[str, Any]:
-    return {"run_id": run_id, "status": status, "url": runs.url(link.api, run_id)}
+def _entries(link: Link, timeout: float | None = None) -> list[dict[str, Any]]:
+    """What is known of the runs, before they are followed. Raises `InvalidInput` for one that is not there."""
+    api = runs.until(link.api, time.monotonic() + timeout) if timeout else link.api
+    return [progress.entry(api, run_records.detail(api, run_id).record) for run_id in link.ids]
 
 
 @command.command(name="logs")
 @click.argument("run")
-@click.option("--step", metavar="KEY", help="Only what this step has logged or printed.")
+@click.option("--step", metavar="KEY", help="Only what this step has logged, or what its process has printed.")
 @click.option("--stdout", "stream", flag_value="stdout", help="What the steps have printed to standard output.")
 @click.option("--stderr", "stream", flag_value="stderr", help="What the steps have printed to standard error.")
 @click.option(
@@ -219,53 +225,33 @@ def logs_command(run: str, step: str | None, stream: str | None, level: str, fol
     """
     with _linked("logs", run) as link:
         api, [run_id] = link.api, link.ids
-        runs.status(api, [run_id])
         interval = link.settings.performance.polling_interval if follows else None
-        if stream:
-            _print_stream(api, run_id, stream, step, interval, as_json)
-        else:
-            _print_events(api, run_id, step, run_logs.LEVELS.index(level.upper()), interval, as_json)
-
-
-def _print_events(
-    api: dagster_api.DagsterApi, run_id: str, step: str | None, least: int, interval: float | None, as_json: bool
-) -> None:
-    kept: list[dict[str, Any]] = []
-    for page in run_logs.follow(api, run_id, interval):
-        for event in page:
-            level = run_logs.LEVELS.index(event.level) if event.level in run_logs.LEVELS else 0
-            if level < least or step not in (None, event.step):
-                continue
-            if not as_json:
-                at = (runs.timestamp(event.at) or "")[:23].replace("T", " ")
-                output.data(f"{at} {event.level:8} {event.step or '-'}: {event.message or event.kind or ''}")
-            elif interval is not None:
-                output.line(event.document)
+        with _as_lines(follows and as_json):
+            _require_step(runs.status(api, [run_id])[run_id], step)
+            if stream:
+                progress.print_stream(api, run_id, stream, step, interval, as_json)
             else:
-                kept.append(event.document)
-    if as_json and interval is None:
-        output.document({"ok": True, "run_id": run_id, "events": kept})
+                progress.print_events(api, run_id, step, run_logs.LEVELS.index(level.upper()), interval, as_json)
 
 
-def _print_stream(
-    api: dagster_api.DagsterApi, run_id: str, stream: str, step: str | None, interval: float | None, as_json: bool
-) -> None:
-    """Print it as it comes, a piece at a time: it may be of any size. As JSON, it is kept."""
-    cursors: dict[str, str | None] = {}
-    kept: list[str] = []
-    for page in run_logs.follow(api, run_id, interval):
-        cursors.update((event.file, None) for event in page if event.file and step in (None, event.step, *event.steps))
-        for file, cursor in list(cursors.items()):
-            for text, following in run_logs.printed(api, run_id, file, stream, cursor, interval):
-                cursors[file] = following
-                if not as_json:
-                    output.piece(text)
-                elif interval is not None:
-                    output.line({"text": text})
-                else:
-                    kept.append(text)
-    if as_json and interval is None:
-        output.document({"ok": True, "run_id": run_id, stream: "".join(kept)})
+def _require_step(run: runs.Run, step: str | None) -> None:
+    """Raises `InvalidInput` for a step that a run, which has ended, does not have; before, it may yet come."""
+    steps = [each.key for each in run.steps]
+    if step is not None and run.has_ended and step not in steps:
+        near = parse.did_you_mean(step, steps)
+        raise errors.InvalidInput(f"The run has no step {step}.", near or f"It has {', '.join(steps) or 'none'}.")
+
+
+@contextlib.contextmanager
+def _as_lines(lines: bool) -> Iterator[None]:
+    """Where each line of the output is a document, the error is one, too."""
+    try:
+        yield
+    except errors.DaglabError as error:
+        if not lines:
+            raise
+        output.line({"ok": False, "error": error.document()})
+        raise click.exceptions.Exit(error.exit_code) from None
 
 
 @command.command(name="cancel")
@@ -285,15 +271,15 @@ def cancel_command(run: Sequence[str], force: bool, as_json: bool) -> None:
     with _linked("cancel", *run, needs="terminateRun") as link:
         api, ids = link.api, link.ids
         link.event.runs.extend(ids)
-        runs.status(api, ids)
-        result: dict[str, Any] = {"ok": True, "runs": [_entry(link, run_id) for run_id in ids]}
+        result: dict[str, Any] = {"ok": True, "runs": _entries(link)}
         refused: list[errors.DaglabError] = []
         with dispatch.keeping(result):
             for entry in result["runs"]:
-                entry["status"] = "CANCELING"
+                before, entry["status"] = entry["status"], "CANCELING"
                 try:
                     ended, marked = cancellation.cancel(api, entry["run_id"], force=force)
                 except errors.DaglabError as error:
+                    entry["status"] = before
                     refused.append(error)
                     continue
                 entry.update(runs.document(ended), marked=marked)
@@ -336,9 +322,11 @@ def retry_command(run: str, how: str | None, waits: bool, timeout: float | None,
         result: dict[str, Any] = {"ok": True, "runs": [entry]}
         with dispatch.keeping(result):
             new = reexecution.retry(api, run_id, how)
-            entry.update(_entry(link, new.id, "LAUNCHED"))
+            entry.update(run_id=new.id, status="LAUNCHED", url=runs.url(api, new.id))
             link.event.runs.append(new.id)
             output.note(f"Launched {new.id}: {entry['url']}")
+            record = runs.patiently(functools.partial(run_records.detail, api, new.id), "The run", interval=1.0).record
+            entry.update({**progress.entry(api, record), "status": "LAUNCHED"})
             if waits:
                 _follow(link, result, timeout, as_json)
             else:
@@ -385,16 +373,23 @@ def settle_command(launch_id: str, as_json: bool) -> None:
         api, link.event.target = link.api, launch_id
         launches.check_id(api, launch_id)
         result: dict[str, Any] = {"launch": "found", "launch_id": launch_id, "runs": []}
-        if backfill_id := backfills.by_tag(api, launch_id):
-            result["backfill"] = backfills.document(backfills.look(api, backfill_id))
-            progress.tell({"ok": True, **result}, as_json)
-            return
-        if (found := launches.wait_for_tag(api, launch_id)) is None:
+        found = launches.wait_for(api, lambda: _made_by(api, launch_id))
+        if found is None:
             raise errors.NotGood(
                 f"Nothing was launched with the id {launch_id}.",
                 "Launch it again.",
                 result={**result, "launch": "none"},
             )
-        link.event.runs.append(found.id)
-        entry = {"run_id": found.id, "status": found.status, "url": runs.url(api, found.id)}
-        progress.tell({"ok": True, **result, "runs": [entry]}, as_json)
+        if isinstance(found, backfills.Backfill):
+            result["backfill"] = backfills.document(found)
+        elif isinstance(found, launches.Launched):
+            link.event.runs.append(found.id)
+            result["runs"] = [{"run_id": found.id, "status": found.status, "url": runs.url(api, found.id)}]
+        progress.tell({"ok": True, **result}, as_json)
+
+
+def _made_by(api: dagster_api.DagsterApi, launch_id: str) -> launches.Launched | backfills.Backfill | None:
+    """The run or the backfill of a launch, whichever there is; a run of a backfill has its tags, too."""
+    if backfill_id := backfills.by_tag(api, launch_id, most=None):
+        return backfills.look(api, backfill_id)
+    return launches.by_tag(api, launch_id)

@@ -180,7 +180,8 @@ def test_what_was_printed(daglab: Run, launched: Run, text: Run) -> None:
     run, _ = launched("--asset-selection", "raw_orders")
     assert text("runs", "logs", run, "--stdout") == "raw_orders writes to stdout\n"
     assert text("runs", "logs", run, "--stdout", "--step", "raw_orders") == "raw_orders writes to stdout\n"
-    assert text("runs", "logs", run, "--stdout", "--step", "other") == ""
+    told = daglab("runs", "logs", run, "--stdout", "--step", "raw_order", exit_code=7)["error"]
+    assert (told["message"], told["hint"]) == ("The run has no step raw_order.", "Did you mean raw_orders?")
     assert daglab("runs", "logs", run, "--stdout")["stdout"] == "raw_orders writes to stdout\n"
     assert "reading orders: é" in text("runs", "logs", run, "--stderr")
 

@@ -113,7 +113,8 @@ KEYS = ["2026-11-01|eu", "2026-11-01|us", "2026-11-02|eu", "2026-11-02|us"]
     ("choice", "chosen"),
     [
         (partitions.Choice(keys=("2026-11-02|us", "2026-11-01|eu")), [KEYS[0], KEYS[3]]),
-        (partitions.Choice(span=("2026-11-01|us", "2026-11-02|eu")), KEYS[1:3]),
+        (partitions.Choice(span=("2026-11-01|us", "2026-11-02|us")), [KEYS[1], KEYS[3]]),
+        (partitions.Choice(span=("2026-11-01|eu", "2026-11-02|us")), KEYS),
         (partitions.Choice(every=True), KEYS),
         (partitions.Choice(latest=True), KEYS[-1:]),
         (partitions.Choice(missing=True), KEYS),
@@ -122,6 +123,18 @@ KEYS = ["2026-11-01|eu", "2026-11-01|us", "2026-11-02|eu", "2026-11-02|us"]
 )
 def test_the_keys_that_are_chosen(choice: partitions.Choice, chosen: list[str]) -> None:
     assert partitions.chosen_keys(choice, KEYS, "a") == chosen
+
+
+def test_a_range_over_several_dimensions_is_one_in_each() -> None:
+    """As Dagster has it: the keys between two ends, in the order in which they are listed, would be others."""
+    with pytest.raises(errors.InvalidInput, match=r"2026-11-01\|us comes after 2026-11-02\|eu in a"):
+        partitions.chosen_keys(partitions.Choice(span=("2026-11-01|us", "2026-11-02|eu")), KEYS, "a")
+    chosen = partitions.chosen_keys(partitions.Choice(span=(KEYS[0], KEYS[2])), KEYS, "a")
+    assert list(partitions.range_tags(chosen, KEYS, ("day", "region")).values()) == [KEYS[0], KEYS[2]]
+    with pytest.raises(errors.InvalidInput, match="have gaps"):
+        partitions.range_tags(KEYS[:3], KEYS, ("day", "region"))
+    one = partitions.Choice(span=(KEYS[1], KEYS[2]))
+    assert partitions.chosen_keys(one, KEYS, "a", ()) == KEYS[1:3]  # a bar in the keys of one dimension
 
 
 def test_the_parts_of_a_key_may_come_in_any_order() -> None:
@@ -148,3 +161,33 @@ def test_one_run_takes_no_gaps() -> None:
     }
     with pytest.raises(errors.InvalidInput, match="have gaps"):
         partitions.range_tags(["a", "c"], ["a", "b", "c"])
+
+
+# --- finding one
+
+
+def test_one_is_looked_for_on_all_pages(api: dagster_api.DagsterApi, dagster: Any) -> None:
+    """The newest come first, a page at a time; one that was made just now is among the first."""
+    every = [
+        {"id": f"b{number}", "status": "X", "tags": [{"key": "daglab/launch_id", "value": f"l{number}"}]}
+        for number in range(230)
+    ]
+
+    def page(body: Any) -> dict[str, Any]:
+        cursor, limit = body["variables"]["cursor"], body["variables"]["limit"]
+        start = next((place + 1 for place, each in enumerate(every) if each["id"] == cursor), 0)
+        return {
+            "partitionBackfillsOrError": {"__typename": "PartitionBackfills", "results": every[start : start + limit]}
+        }
+
+    dagster.answers["Backfills"] = page
+    assert [each.id for each in backfills.search(api)] == [each["id"] for each in every]
+    assert backfills.by_tag(api, "l99") == "b99"
+    assert backfills.by_tag(api, "l200") is None
+    assert backfills.by_tag(api, "l200", most=None) == "b200"
+
+
+def test_a_server_that_shows_one_page_again_and_again(api: dagster_api.DagsterApi, dagster: Any) -> None:
+    every = [{"id": f"b{number}", "status": "X", "tags": []} for number in range(backfills.PAGE)]
+    dagster.answers["Backfills"] = {"partitionBackfillsOrError": {"__typename": "PartitionBackfills", "results": every}}
+    assert len(list(backfills.search(api))) == 2 * backfills.PAGE

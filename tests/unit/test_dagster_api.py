@@ -400,7 +400,7 @@ def _recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]
         lambda: launches.by_tag(api, "id"),
         lambda: runs.status(api, ["a", "b"]),
         lambda: runs.waits_in_vain(api),
-        lambda: cancellation._terminate(api, "a", "SAFE_TERMINATE"),
+        lambda: cancellation.ask(api, "a", "SAFE_TERMINATE"),
         lambda: run_logs.failures(api, "a"),
         lambda: dagster_api.query(api, run_logs.FAILURES_QUERY, {"id": "a", "cursor": "c"}),
         lambda: next(run_logs.follow(api, "a", None)),
@@ -474,3 +474,8 @@ def test_an_older_dagster_is_not_asked_for_what_it_lacks(schema: Any, api: dagst
     assert not re.search(r"\b(kinds|tags|owners)\b", asked)
     newer = entities.assets_query(["kinds", "tags", "owners"])
     assert graphql.validate(older, graphql.parse(newer)) != []
+
+
+def test_bytes_that_are_no_text_are_not_sent(api: dagster_api.DagsterApi) -> None:
+    with pytest.raises(errors.InvalidInput, match="bytes that are no UTF-8; nothing was sent"):
+        dagster_api.query(api, "query X { version }", {"tags": ["\udcff"]})

@@ -16,12 +16,14 @@ from daglab import (
     launches,
     plans,
     reexecution,
+    run_records,
     runs,
     targets,
 )
 from daglab.commands import runs as runs_command
 
 PLAN = plans.Plan(targets.Target("j", "r", "l", (("a",),)), {}, {})
+WANTED = backfills.Wanted(("a", "b"), (("x",),))
 
 
 @pytest.fixture
@@ -129,6 +131,39 @@ def test_the_id_that_is_not_settled_is_the_one_that_is_told(
     assert (caught.value.result["launch"], caught.value.result["launch_id"]) == ("unknown", "second")
 
 
+# --- what nobody launches any more
+
+
+def test_what_was_not_launched_when_the_time_is_up_is_told(
+    api: Any, settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launching(monkeypatch, "r1")
+    ending(monkeypatch, r1="STARTED")
+    second = plans.Plan(targets.Target("j", "r", "l", (("second",),)), {}, {}, frozenset({0}))
+    result = dispatch.fresh_result(plans.Prepared((PLAN, second)), plans.Wanted())
+    with pytest.raises(errors.TimedOut, match=r"it goes on\. Not launched: second\."), dispatch.keeping(result):
+        dispatch.carry_out(api, settings, (PLAN, second), result, timeout=0.05, cancels=False)
+
+
+@pytest.mark.parametrize(("after", "why"), [({0}, "some of them need others"), ((), "no more than 1 may be under way")])
+def test_without_waiting_nobody_launches_the_later_ones(
+    after: Any, why: str, api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config.load({"performance.max_concurrent_runs": 1})
+    second = plans.Plan(PLAN.target, {}, {}, frozenset(after))
+    result = dispatch.fresh_result(plans.Prepared((PLAN, second)), plans.Wanted())
+    with pytest.raises(errors.InvalidInput, match=f"Of these 2 runs {why}"):
+        dispatch.launch_all(api, settings, (PLAN, second), result)
+
+
+def test_a_run_that_is_one_too_many_and_can_not_be_ended_is_told(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cancel() -> None:
+        raise errors.TimedOut("it goes on", "h")
+
+    with pytest.raises(errors.OutcomeUnknown, match="with older, and ours could not be cancelled: it goes on"):
+        dispatch._give_way(cancel, "ours", "older")
+
+
 # --- a backfill
 
 
@@ -141,10 +176,11 @@ def test_a_backfill_is_told_although_it_can_not_be_looked_at(
 
     monkeypatch.setattr(backfills, "launch", lambda *_, **__: "abc")
     monkeypatch.setattr(backfills, "look", look)
-    wanted = backfills.Wanted(("a", "b"), (("x",),))
-    result = dispatch.fresh_result(plans.Prepared(backfill=wanted, partitions=("a", "b")), plans.Wanted())
+    monkeypatch.setattr(runs, "PATIENCE", 0.0)
+    prepared = plans.Prepared(backfill=WANTED, partitions=("a", "b"))
+    result = dispatch.fresh_result(prepared, plans.Wanted())
     with pytest.raises(errors.DaglabError) as caught, dispatch.keeping(result):
-        dispatch.start_backfill(api, wanted, result)
+        dispatch.start_backfill(api, prepared, result)
     assert caught.value.result is not None
     assert caught.value.result["backfill"]["backfill_id"] == "abc"
 
@@ -155,10 +191,10 @@ def test_a_backfill_that_failed_stays_one_when_its_runs_can_not_be_read(
     ended = backfills.Backfill("abc", "COMPLETED_FAILED", 2, {"FAILURE": 2}, None, "http://x/runs/b/abc")
     monkeypatch.setattr(backfills, "launch", lambda *_, **__: "abc")
     monkeypatch.setattr(backfills, "look", lambda *_: ended)
-    wanted = backfills.Wanted(("a", "b"), (("x",),))
-    result = dispatch.fresh_result(plans.Prepared(backfill=wanted, partitions=("a", "b")), plans.Wanted())
+    prepared = plans.Prepared(backfill=WANTED, partitions=("a", "b"))
+    result = dispatch.fresh_result(prepared, plans.Wanted())
     with pytest.raises(errors.NotGood, match="abc ended as COMPLETED_FAILED: 2 failed"), dispatch.keeping(result):
-        dispatch.carry_out_backfill(api, settings, wanted, result, timeout=5, cancels=False)
+        dispatch.carry_out_backfill(api, settings, prepared, result, timeout=5, cancels=False)
 
 
 # --- running again
@@ -178,6 +214,9 @@ def test_a_retry_that_is_interrupted(moment: str, dagster: Any, monkeypatch: pyt
     else:
         monkeypatch.setattr(reexecution, "retry", lambda *_: launches.Launched("new", "STARTING"))
         monkeypatch.setattr(runs_command.progress, "follow", stop)
+        record = run_records.Record("new", "STARTING", "j", "l", (), {}, None, None, None)
+        detail = run_records.Detail(record, runs.Run("new", "STARTING"), "", old, ())
+        monkeypatch.setattr(run_records, "detail", lambda *_: detail)
     with pytest.raises(errors.Interrupted) as caught:
         runs_command.command.main(["retry", old, "--url", dagster.url], standalone_mode=False)
     result = caught.value.result
@@ -188,3 +227,18 @@ def test_a_retry_that_is_interrupted(moment: str, dagster: Any, monkeypatch: pyt
     else:
         assert result["runs"][0]["run_id"] == "new"
         assert "the run new goes on" in caught.value.message
+
+
+# --- settling
+
+
+def test_a_backfill_that_appears_while_it_is_settled_is_found(dagster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = iter([None, None, "abc"])
+    made = backfills.Backfill("abc", "REQUESTED", 2, {}, None, "http://x/runs/b/abc")
+    dagster.answers["Status"] = {"runsOrError": {"__typename": "Runs", "results": []}}
+    monkeypatch.setattr(backfills, "by_tag", lambda *_, **__: next(found))
+    monkeypatch.setattr(backfills, "look", lambda *_: made)
+    monkeypatch.setattr(launches, "by_tag", lambda *_: None)
+    launch_id = "00000000-0000-4000-8000-000000000002"
+    runs_command.command.main(["settle", launch_id, "--url", dagster.url], standalone_mode=False)
+    assert next(found, "asked until it was there") == "asked until it was there"

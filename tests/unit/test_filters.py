@@ -181,6 +181,7 @@ def test_the_text_of_json_holds_what_the_result_does() -> None:
         ({"floatValue": 0.0}, 0.0),
         ({"boolValue": False}, False),
         ({"jsonString": '{"a": [1]}'}, {"a": [1]}),
+        ({"jsonString": '{"a": NaN, "b": [-Infinity]}'}, {"a": None, "b": [None]}),
         ({"jsonString": "not json"}, "not json"),
         ({"text": ""}, ""),
         ({"assetKey": {"path": ["a", "b"]}}, "a/b"),

@@ -309,3 +309,63 @@ def test_tags_of_a_job_that_are_none(member: Any, kind: type[Exception], api: da
     with pytest.raises(kind) as caught:
         partitions.job_launch(api, JOB, "a", {})
     assert caught.value.hint  # type: ignore[attr-defined]
+
+
+# --- several partitions
+
+
+def chosen(api: dagster_api.DagsterApi, *found: Any, **choice: Any) -> list[str]:
+    return partitions.choose(api, found, partitions.Choice(**choice))
+
+
+@responses.activate
+def test_assets_have_to_have_the_same_keys(api: dagster_api.DagsterApi) -> None:
+    """What Dagster says of their partitions is the same for two that end on different days."""
+    answer(nodes(node("a", keys=["1", "2"]), node("b", keys=["1", "2", "3"])))
+    for order in ([asset("a"), asset("b")], [asset("b"), asset("a")]):
+        with pytest.raises(errors.InvalidInput, match="not partitioned alike"):
+            chosen(api, *order, every=True)
+    assert chosen(api, asset("a"), asset("plain", kind=None), every=True) == ["1", "2"]
+
+
+@responses.activate
+def test_partitions_that_are_none_yet(api: dagster_api.DagsterApi) -> None:
+    answer(nodes(node("a", keys=[])))
+    with pytest.raises(errors.InvalidInput, match="a has no partitions yet"):
+        chosen(api, asset("a"), latest=True)
+    with pytest.raises(errors.InvalidInput, match=r"plain has no partitions\."):
+        chosen(api, asset("plain", kind=None), latest=True)
+
+
+def made_of(name: str, *keys: str | None) -> dict[str, Any]:
+    found = [None if key is None else {"partition": key} for key in keys]
+    return {**node(name, keys=[]), "latestMaterializationByPartition": found}
+
+
+@responses.activate
+def test_missing_is_what_one_of_several_assets_lacks(api: dagster_api.DagsterApi) -> None:
+    answer(nodes(node("a", keys=["1", "2", "3"]), node("b", keys=["1", "2", "3"])))
+    answer(nodes(made_of("a", "1", "2", None), made_of("b", "2", None, "3")))
+    assert chosen(api, asset("a"), asset("b"), missing=True) == ["1", "3"]
+
+
+@responses.activate
+def test_missing_of_a_job_is_where_the_last_run_did_not_succeed(api: dagster_api.DagsterApi) -> None:
+    statuses = {"a": "SUCCESS", "b": "FAILURE", "c": "STARTED", "d": None}
+    results = [{"partitionName": name, "runStatus": status} for name, status in statuses.items()]
+    answer(keys_of_job(*statuses))
+    told = {"__typename": "PartitionStatuses", "results": results}
+    answer({"partitionSetOrError": {"__typename": "PartitionSet", "partitionStatusesOrError": told}})
+    assert partitions.choose(api, JOB, partitions.Choice(missing=True)) == ["b", "c", "d"]
+
+
+@responses.activate
+def test_a_job_s_dimensions_are_known_by_its_tags(api: dagster_api.DagsterApi) -> None:
+    """By another name in the same order it would be a partition that was not meant."""
+    tags = {"dagster/partition": "a|b", "dagster/partition/source": "a", "dagster/partition/target": "b"}
+    for _ in range(2):
+        answer(keys_of_job("a|b", "b|a"))
+        answer(tags_of_job(**tags))
+    assert partitions.job_launch(api, JOB, "target=b, source=a", {})[0] == tags
+    with pytest.raises(errors.InvalidInput, match="report is partitioned by source and target, not by target, zource"):
+        partitions.job_launch(api, JOB, "target=a,zource=b", {})

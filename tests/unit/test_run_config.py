@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
 import pytest
 import yaml
 
-from daglab import config, dagster_api, run_config, targets
+from daglab import config, dagster_api, errors, run_config, targets
 
 TARGET = targets.Target("report", "__repository__", "shop")
 
@@ -131,3 +132,64 @@ def test_a_server_s_names_are_data(skeleton: Any) -> None:
     inside = shape("Ops", field('a: b"\n#', "Int", required=True, doc="x\x1b[2J\ny: z"), field("1st", "Int", default=2))
     text = skeleton(field("ops", "Ops", required=True), types=(inside,))
     assert yaml.safe_load(text.replace("\x1b", "")) == {"ops": {'a: b"\n#': 0, "1st": 2}}
+
+
+def test_numbers_and_names_stay_what_they_are(skeleton: Any) -> None:
+    """YAML takes 1e-05 for text, and a bare `no` or `off` for false."""
+    names = ("no", "off", "True", "null", "normal")
+    inside = shape(
+        "Ops",
+        field("rate", "Float", default=1e-05),
+        field("sizes", "Table", default={"a": [1e20, -1e-7, 2.5], "e": "1e5"}),
+        *(field(name, "Int", default=number) for number, name in enumerate(names)),
+    )
+    found = yaml.safe_load(skeleton(field("ops", "Ops", required=True), types=(inside,)))["ops"]
+    assert found["rate"] == 1e-05
+    assert found["sizes"] == {"a": [1e20, -1e-7, 2.5], "e": "1e5"}
+    assert [found[name] for name in names] == list(range(len(names)))
+
+
+def test_of_several_choices_one_stands(skeleton: Any) -> None:
+    inner = shape("Inner", field("n", "Int", required=True))
+    choice = shape(
+        "Choice", field("one", "Inner"), field("two", "Inner"), field("three", "Int", default=1), selector=True
+    )
+    ops = shape("Ops", field("pick", "Choice", required=True))
+    text = skeleton(field("ops", "Ops", required=True), types=(ops, choice, inner))
+    assert yaml.safe_load(text) == {"ops": {"pick": {"one": {"n": 0}}}}
+    assert "    # two:" in text
+    assert "    #   n: 0" in text
+
+
+def test_several_targets_have_what_is_equal_in_them_once(dagster: Any) -> None:
+    """Lines that are equal in two ops belong to both; what is a resource of both stands once."""
+    roots = []
+    for name in ("first", "second"):
+        config = shape("Config", field("seconds", "Int", required=True))
+        op = shape("Op", field("config", "Config", required=True))
+        ops, resources = shape("Ops", field(name, "Op", required=True)), shape("Resources", field("io", "Config"))
+        fields = field("ops", "Ops", required=True), field("resources", "Resources", required=True)
+        types = [shape("Root", *fields), ops, op, config, resources, *COMMON]
+        found = {"__typename": "RunConfigSchema", "rootConfigType": {"key": "Root"}, "allConfigTypes": types}
+        roots.append({"runConfigSchemaOrError": found})
+    dagster.answers["ConfigSchema"] = lambda _: roots.pop(0)
+    api = dagster_api.connect(config_of(dagster))
+    assert yaml.safe_load(run_config.skeleton(api, [TARGET, TARGET])) == {
+        "ops": {name: {"config": {"seconds": 0}} for name in ("first", "second")},
+        "resources": {"io": {"seconds": 0}},
+    }
+
+
+@pytest.mark.parametrize("key", ["typeParamKeys", "values", "__typename", "fields"])
+def test_a_schema_of_another_shape(key: str, dagster: Any) -> None:
+    types = [{**each} for each in (shape("Root", field("ops", "Mode")), shape("Ops"), *COMMON)]
+    for each in types:
+        each[key] = 1
+    found = {"__typename": "RunConfigSchema", "rootConfigType": {"key": "Root"}, "allConfigTypes": types}
+    dagster.answers["ConfigSchema"] = {"runConfigSchemaOrError": found}
+    with contextlib.suppress(errors.Unreachable):
+        run_config.skeleton(dagster_api.connect(config_of(dagster)), [TARGET])
+
+
+def config_of(dagster: Any) -> config.Config:
+    return config.load({"dagster.url": dagster.url})
