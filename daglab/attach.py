@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from daglab import config, dagster_api, entities, errors, observations, parse, partitions, processes, web
+from daglab.dev import record
 
 # What each way is for the sandbox.
 OPERATIONS = {
@@ -204,7 +205,8 @@ def _by_instance(
     """
     if not asked_for and not parse.is_loopback(api.url):
         raise NothingWritten(f"{api.url} is not on this machine.", "Name the way with --via.")
-    if not os.environ.get("DAGSTER_HOME"):
+    home = os.environ.get("DAGSTER_HOME") or _home_of_dev(settings, api.url)
+    if not home:
         raise NothingWritten("DAGSTER_HOME is not set.", "Set it to the folder that the deployment runs with.")
     asked_at = int(time.time())
     # A run's id is unique, so two instances that have the same newest run are one.
@@ -223,8 +225,14 @@ def _by_instance(
         "entries": [vars(entry) for entry in observation.entries],
     }
     environ = processes.without_secrets(os.environ, settings.token_variables)
-    environ["DAGLAB_OBSERVATION"] = json.dumps(request)
+    environ.update(DAGSTER_HOME=home, DAGLAB_OBSERVATION=json.dumps(request))
     return _judge(processes.run([python, CHILD], timeout=CHILD_TIMEOUT, env=environ))
+
+
+def _home_of_dev(settings: config.Config, url: str) -> str | None:
+    """The folder of the Dagster that `daglab dev` runs for this project, if that is the deployment."""
+    found = record.read(settings.root).get("dagster") if record.is_running(settings.root) else None
+    return str(found["home"]) if isinstance(found, dict) and found.get("url") == url and found.get("home") else None
 
 
 def _judge(finished: processes.Finished) -> str | None:

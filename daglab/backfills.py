@@ -127,7 +127,7 @@ def check(api: dagster_api.DagsterApi, wanted: Wanted) -> None:
     if runs.is_daemon_healthy(api, "BACKFILL") is False:
         raise errors.NotSetUp(
             "The daemon that works off backfills does not run: nothing would be made.",
-            "Start it beside the webserver with `dagster-daemon run`; `dagster dev` starts both. "
+            "Start it beside the webserver with `dagster-daemon run`; `daglab dev` starts both. "
             "--single-run makes one ranged run instead.",
         )
     if wanted.body and "runConfigData" not in parse_parameters(dagster_api.query(api, PARAMETERS_QUERY)):

@@ -29,6 +29,8 @@ COMMANDS = {
         "runs": "List runs, look at one, wait for it, end it, run it again.",
     },
     "Environment": {
+        "dev": "Start Dagster and marimo side by side, and look after them.",
+        "stop": "End the `daglab dev` of this project, from any of its folders.",
         "config": "Show, check and change the config.",
         "completion": "Print the script that completes daglab in your shell.",
     },

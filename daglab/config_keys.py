@@ -19,6 +19,8 @@ LONGEST = 2_000_000  # seconds, 23 days: sockets can't wait longer (milliseconds
 LONGEST_KEPT = 36_500  # days, a hundred years: dates end in the year 9999
 AUTH_TYPES = ("bearer", "basic", "custom", "dagster-plus")
 SOURCES = ("token_env", "token_file", "token_command", "username_env", "password_env")  # of a secret
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+SMALLEST_LOG = 100_000  # bytes
 FROM_VARIABLE = "env:"  # a header's value that starts so names the variable that holds it
 # Those that requests writes itself; another value would make another request of it.
 _OWN_HEADERS = {"host", "content-length", "content-type", "transfer-encoding", "connection"}
@@ -109,6 +111,14 @@ def _kept(value: int) -> str | None:
     return None if 0 <= value <= LONGEST_KEPT else f"it must be from 0 to {LONGEST_KEPT}"
 
 
+def _level(value: str) -> str | None:
+    return None if value in LEVELS else f"it must be one of {', '.join(LEVELS)}"
+
+
+def _log_size(value: int) -> str | None:
+    return None if value >= SMALLEST_LOG else f"it must be {SMALLEST_LOG} at least"
+
+
 def _names(value: tuple[str, ...]) -> str | None:
     wrong = next((name for name in value if not re.fullmatch(r"\w+", name)), None)
     return None if wrong is None else f"{wrong!r} is no name of an operation, such as launchRun"
@@ -183,6 +193,7 @@ class Defaults:
     """What is done where no flag says otherwise."""
 
     attach_metadata_key: str = _key("exploration", "The label of the link on the asset's page.", _not_empty)
+    open_browser: bool = _key(True, "Whether `dev`, on a terminal, opens its pages in a browser.")
 
 
 @dataclass(frozen=True)
@@ -202,6 +213,15 @@ class Export:
     timeout: float = _key(3600.0, "Seconds that a notebook may run at most.", _seconds)
     compress: bool = _key(False, "Write exports compressed, as .html.gz.")
     retention_days: int = _key(30, "Days that an export is kept; 0 means for ever.", _kept)
+
+
+@dataclass(frozen=True)
+class Logging:
+    """What `dev` has Dagster and marimo log, and how much of it is kept."""
+
+    level: str = _key("INFO", f"What is logged from: {', '.join(LEVELS)}.", _level)
+    max_bytes: int = _key(10_000_000, "Bytes that a log grows to at most.", _log_size)
+    backup_count: int = _key(3, "Older logs that are kept beside each.", _not_negative)
 
 
 @dataclass(frozen=True)
@@ -231,6 +251,7 @@ class Values:
     defaults: Defaults = Defaults()
     performance: Performance = Performance()
     export: Export = Export()
+    logging: Logging = Logging()
     dashboard: Dashboard = Dashboard()
     security: Security = Security()
     marimo: Marimo = Marimo()

@@ -213,6 +213,13 @@ def note(text: str) -> None:
         _say(plain(text))
 
 
+def labelled(label: str, text: str, colour: str) -> None:
+    """Show lines of somebody else's on stderr, each after a label; silenced by -q."""
+    if not _meta("quiet"):
+        begin = f"{_style(label, colour)} | "
+        _say("\n".join(begin + plain(line) for line in text.splitlines()))
+
+
 def warn(text: str) -> None:
     """Say on stderr what may be wrong; silenced by -q."""
     if not _meta("quiet"):

@@ -27,7 +27,7 @@ def warn_of_queue(api: dagster_api.DagsterApi, status: str | None) -> None:
     if status == "QUEUED" and runs.waits_in_vain(api):
         output.warn(
             "The run is queued, and the daemon that would start it does not run. Start it beside the webserver with "
-            "`dagster-daemon run`; `dagster dev` starts both."
+            "`dagster-daemon run`; `daglab dev` starts both."
         )
 
 

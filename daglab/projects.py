@@ -149,6 +149,12 @@ def marker(root: Path) -> str | None:
     return None
 
 
+def is_loaded_by_dagster(root: Path) -> bool:
+    """Whether Dagster finds by itself what to load in a folder: workspace.yaml, or its table in pyproject.toml."""
+    file = root / "pyproject.toml"
+    return (root / "workspace.yaml").is_file() or (file.is_file() and bool(_TABLE.search(_without_comments(file))))
+
+
 def _without_comments(path: Path) -> str:
     return re.sub(r"(^|\s)#.*", "", path.read_text("utf-8", "replace"))
 

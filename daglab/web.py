@@ -317,7 +317,7 @@ def _explained(error: requests.RequestException, url: str, mutation: bool) -> er
     if isinstance(error, requests.exceptions.ProxyError) and _never_connected(error):
         return _proxy_problem(where, _no_tunnel(error) or _cause(error))
     if _never_connected(error):
-        hint = "Is it running? Start it with `dagster dev`, or name the right address with --url."
+        hint = "Is it running? Start it with `daglab dev` or `dagster dev`, or name the right address with --url."
         return errors.Unreachable(f"Nothing answers at {where}: {_cause(error)}.", hint)
     if (distrust := _distrust(error)) is not None:
         hint = "Name the authority's certificate in REQUESTS_CA_BUNDLE or SSL_CERT_FILE, or correct the address."

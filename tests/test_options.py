@@ -63,7 +63,8 @@ WORDS = words()
 
 
 def options(command: click.Command) -> Iterator[click.Option]:
-    return (param for param in command.params if isinstance(param, click.Option))
+    """Those that the help shows."""
+    return (param for param in command.params if isinstance(param, click.Option) and not param.hidden)
 
 
 @pytest.mark.parametrize("path", COMMANDS)

@@ -76,10 +76,7 @@ def show(root: Path, changes: list[projects.Change], bootstrap: str | None, wish
         output.note("Nothing was done: --dry-run only tells.")
         return
     if bootstrap:
-        port = "" if "dagster.port" not in wishes.values else f" --port {wishes.value('dagster.port')}"
-        output.note(
-            f"Next: cd {bootstrap} && mkdir -p .dagster_home && DAGSTER_HOME=$PWD/.dagster_home dagster dev{port}"
-        )
+        output.note(f"Next: cd {bootstrap} && daglab dev")
         output.note("and in a second shell there: daglab discover")
 
 

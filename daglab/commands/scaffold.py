@@ -185,6 +185,7 @@ def command(
         event.traffic = api.traffic
         checked = check(api, settings, target)
         path, replaced = write(settings, target, name=filename, title=title, force=force)
+        event.detail["notebook"] = str(files.inside(settings.root, path))
         if as_json:
             result = {"notebook": str(path), "target": target.recorded, "checked": checked, "replaced": replaced}
             output.document({"ok": True, **result})

@@ -18,6 +18,7 @@ import requests
 
 from daglab import notebooks, processes
 
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 Cli = Callable[..., Any]
 TARGETS = {"orders": "asset", "daily": "asset", "op_job": "job"}
 RULES = "A,B,C4,E,F,I,PT,RUF,SIM,T20,UP,W"
@@ -46,6 +47,12 @@ const all = (root) => [...root.querySelectorAll("*")].flatMap((e) => [e, ...(e.s
 const found = all(document).filter((e) => e.tagName === "BUTTON" && e.innerText.trim() === arguments[0]);
 if (found.length && arguments[1]) found[0].click();
 return found.length;
+"""
+
+RUN_ALL = """
+const found = [...document.querySelectorAll("[data-testid=run-button]")];
+if (found.length > 1) found.pop().click();
+return found.length > 1;
 """
 
 
@@ -331,6 +338,34 @@ def test_the_button_launches_and_the_page_follows_to_the_end(
         assert "ValueError: boom é" in browser.text()
         assert "caused by KeyError: 'missing'" in browser.text()
     assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_the_pages_of_dev_and_a_run_from_one_to_the_other(tmp_path: Path, cli: Cli, browser: Browser) -> None:
+    """Dagster's page, and the last notebook with its token, which launches on the Dagster beside it."""
+    folder = tmp_path / "project"
+    shutil.copytree(FIXTURES / "deployment", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / ".daglab").mkdir()
+    assert cli("scaffold", "--asset", "raw_orders", "--dagster-port", "1", cwd=folder).exit_code == 0
+    command = [sys.executable, "-m", "daglab", "dev", "--json", "--no-open"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout
+            text = process.stdout.readline()
+            while not text.endswith("\n}\n"):
+                text += process.stdout.readline()
+            found = json.loads(text)
+            browser.open(f"{found['dagster']['url']}/assets/raw_orders")
+            wait_until(lambda: "raw_orders" in browser.text(), "Dagster shows the asset")
+            browser.open(found["marimo"]["page"])
+            wait_until(lambda: browser.run(RUN_ALL), "marimo shows the notebook, and its last button runs all of it")
+            wait_until(lambda: "Raw orders." in browser.text(), "the asset is shown")
+            assert browser.run("return location.origin") == found["marimo"]["url"]
+            browser.press("Materialize")
+            wait_until(lambda: links(browser), "the run is shown")
+            assert all(link.startswith(f"{found['dagster']['url']}/runs/") for link in links(browser))
+            wait_until(lambda: "SUCCESS" in browser.text(), "the run has succeeded")
+        finally:
+            process.terminate()
 
 
 def links(browser: Browser) -> set[str]:

@@ -29,8 +29,9 @@ from daglab import (
     web,
 )
 from daglab.commands import config as config_command
+from daglab.commands import dev, scaffold
 from daglab.commands import export as export_command
-from daglab.commands import scaffold
+from daglab.dev import environment, services
 
 Loaded = config.Config
 NAMED = {"DAGLAB_T": "t0ken", "DAGLAB_U": "ann", "DAGLAB_P": "pass"}
@@ -111,6 +112,20 @@ def permitted(settings: Loaded) -> bool:
     except errors.NotAuthorised:
         return False
     return True
+
+
+def opens(settings: Loaded, monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    return dev.wants_pages(settings, None, ci=False)
+
+
+def planned(settings: Loaded, monkeypatch: pytest.MonkeyPatch) -> environment.Plan:
+    """What `daglab dev` is to run in the project."""
+    (settings.root / "workspace.yaml").touch()
+    monkeypatch.setattr(services, "check_python", lambda *_: None)
+    options = dict.fromkeys(("notebook", "python", "log_level", "dagster_port", "marimo_port", "port_range"))
+    off = dict.fromkeys(("no_dagster", "no_marimo", "ci", "behind"), False)
+    return dev.plan(settings, {**options, **off, "env_file": (), "host": "127.0.0.1"}, {})
 
 
 def header(text: str) -> dict[str, str]:
@@ -198,6 +213,10 @@ EFFECTS: dict[str, tuple[dict[str, Any], Any, Look, Any, Any]] = {
         "marimo edit --port 3010 a.py",
         "marimo edit --port 7 a.py",
     ),
+    "defaults.open_browser": ({}, False, lambda s, m: opens(s, m), True, False),
+    "logging.level": ({}, "ERROR", lambda s, m: planned(s, m).level, "INFO", "ERROR"),
+    "logging.max_bytes": ({}, 100_000, lambda s, m: planned(s, m).largest_log, 10_000_000, 100_000),
+    "logging.backup_count": ({}, 0, lambda s, m: planned(s, m).backups, 3, 0),
     "models": (
         {},
         ({"name": "small"},),

@@ -1,0 +1,38 @@
+"""`daglab stop`: end what `daglab dev` has started."""
+
+from __future__ import annotations
+
+import click
+
+from daglab import config, events, output
+from daglab.dev import record, services
+
+
+@click.command(name="stop")
+@output.json_option
+def command(as_json: bool) -> None:
+    """End the `daglab dev` of this project, from any of its folders.
+
+    Runs under way are cancelled. What a killed `daglab dev` has left behind is ended, too. Nothing to end is no error.
+
+    \b
+    Example:
+      daglab stop
+    """
+    settings = config.load({"env": ""})
+    root = record.find(settings.root)
+    with events.recording(root, "stop"):
+        stopped = record.stop(root)
+        left = []
+        if not stopped and record.read(root):
+            with record.held(root):
+                left = record.clear_up(root)
+            services.forget_token(root)
+        if as_json:
+            output.document({"ok": True, "stopped": stopped, "left_behind": left})
+        elif stopped:
+            output.data("Stopped: nothing is left running.")
+        elif left:
+            output.data(f"A killed one had left {len(left)} processes behind; they are ended.")
+        else:
+            output.data("Nothing was running.")

@@ -1,0 +1,290 @@
+"""The development environment as it runs: started, made known, looked after, and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from daglab import entities, errors, output, process_table, processes
+from daglab.dev import in_flight, logs, ports, record, services, supervision
+from daglab.dev.services import DAEMON, DAGSTER, MARIMO
+
+TICK = 0.1  # seconds between two looks while something is awaited
+CALM_TICK = 0.25
+PROGRESS_SECONDS = 10.0
+RUNS_SECONDS = 2.0  # for runs that are asked to end; ending the tree takes up to 7 more, and all of it is to take 10
+QUERY_SECONDS = 10.0
+LOST_PORTS = 3
+BUSY = "address already in use"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to run, and how.
+
+    `preferred` are ports by service, for those that are started; `url` is of the Dagster that runs already, where it
+    is not started. `home` is Dagster's folder. `restarts` says whether a service that crashes is started again,
+    `shows` whether what they print is shown.
+    """
+
+    root: Path
+    python: str
+    host: str
+    level: str
+    preferred: dict[str, int]
+    among: tuple[int, int]
+    env: dict[str, str]
+    home: Path
+    notebook: Path | None = None
+    url: str | None = None
+    prefix: str = ""
+    read_only: bool = False
+    restarts: bool = True
+    largest_log: int = 10_000_000
+    backups: int = 3
+    shows: bool = True
+
+
+@dataclass
+class Running:
+    """What runs: the services by name, their addresses, and those whose answer is awaited."""
+
+    mark: str
+    urls: dict[str, str]
+    watched: dict[str, supervision.Watched] = field(default_factory=dict)
+    awaited: set[str] = field(default_factory=set)
+    page: str | None = None
+    broken: dict[str, str] = field(default_factory=dict)
+    is_ready: bool = False
+
+
+class PortLost(Exception):
+    """Somebody has taken a port between our look and the service's own."""
+
+    def __init__(self, name: str, port: int) -> None:
+        super().__init__(name, port)
+        self.name, self.port = name, port
+
+
+def serve(plan: Plan, on_ready: Callable[[dict[str, Any]], None]) -> None:
+    """Run the environment until a signal or a crash ends it; `on_ready` gets the document of what runs.
+
+    For who holds `record.held`. Raises `NotGood` for a service that does not run, `Taken` when there is no port.
+    Nothing is left when this ends, however it does.
+    """
+    lost: list[int] = []
+    while True:
+        try:
+            _attempt(plan, lost, on_ready)
+        except PortLost as error:
+            lost.append(error.port)
+            if len(lost) > LOST_PORTS:
+                raise errors.Taken(
+                    f"Ports are taken as fast as they are found: {', '.join(map(str, lost))}.",
+                    "Name others with --port-range.",
+                ) from None
+            output.warn(f"Port {error.port} was taken while {error.name} started: trying another.")
+
+
+def _attempt(plan: Plan, lost: list[int], on_ready: Callable[[dict[str, Any]], None]) -> None:
+    """One start of everything, to its end."""
+    with contextlib.ExitStack() as held:
+        found = _ports(plan, held, lost)
+        urls = {
+            name: services.url(plan.host, port, plan.prefix if name == DAGSTER else "") for name, port in found.items()
+        }
+        running = Running(secrets.token_hex(16), {**({DAGSTER: plan.url} if plan.url else {}), **urls})
+        try:
+            with processes.keeper() as kept:
+                try:
+                    _start(plan, running, kept, found)
+                    ports.remember(plan.root, found)
+                    _watch(plan, running, kept, found, on_ready)
+                finally:
+                    _leave(plan, running)
+        finally:
+            if plan.shows:
+                supervision.show(running.watched.values())
+            record.end(record.read(plan.root))  # where the keeper was killed
+            services.forget_token(plan.root)
+            record.remove(plan.root)
+
+
+def _ports(plan: Plan, held: contextlib.ExitStack, lost: list[int]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name, preferred in plan.preferred.items():
+        port = ports.choose(preferred, plan.among, plan.host, held, [*lost, *found.values()])
+        if port != preferred:
+            output.note(f"Port {preferred} is taken: {name} gets {port}.")
+        found[name] = port
+    return found
+
+
+def _start(plan: Plan, running: Running, kept: processes.Keeper, found: dict[str, int]) -> None:
+    """Both at the same time; the daemon follows when Dagster answers, for it would slow it down."""
+    wanted = _wanted(plan, running)
+    _write(plan, running, kept)
+    if DAGSTER in found:
+        _launch(running, kept, services.dagster(wanted, found[DAGSTER]))
+    if MARIMO in found and plan.notebook:
+        token = services.make_token(plan.root)
+        running.page = services.write_page(plan.root, running.urls[MARIMO], token)
+        _launch(running, kept, services.marimo(wanted, found[MARIMO], plan.notebook))
+    running.awaited = set(running.watched)
+    names = " and ".join(f"{name} at {running.urls[name]}" for name in running.watched)
+    output.note(f"Starting {names}.")
+    _write(plan, running, kept)
+
+
+def _launch(running: Running, kept: processes.Keeper, service: processes.Service) -> None:
+    running.watched[service.name] = supervision.start(kept, service, len(running.watched))
+
+
+def _wanted(plan: Plan, running: Running) -> services.Wanted:
+    own = {record.MARK: running.mark, "DAGSTER_HOME": str(plan.home), "PYTHONUNBUFFERED": "1"}
+    if url := running.urls.get(DAGSTER):
+        own["DAGLAB_DAGSTER__URL"] = url
+    if plan.read_only:
+        own["DAGLAB_SECURITY__SANDBOX_MODE"] = "true"
+    env = {**plan.env, **own}
+    return services.Wanted(plan.root, plan.python, plan.host, env, plan.level, plan.prefix, plan.read_only)
+
+
+def _watch(
+    plan: Plan,
+    running: Running,
+    kept: processes.Keeper,
+    found: dict[str, int],
+    on_ready: Callable[[dict[str, Any]], None],
+) -> None:
+    """Look after what runs, for ever."""
+    began = said = time.monotonic()
+    while True:
+        if plan.shows:
+            supervision.show(running.watched.values())
+        supervision.shorten(running.watched.values(), plan.largest_log, plan.backups)
+        if not running.is_ready:
+            _refuse_early_end(running, kept, found)
+        for fresh in supervision.look(kept, running.watched.values(), restarts=plan.restarts and running.is_ready):
+            running.awaited |= {fresh.name} & {DAGSTER, MARIMO}
+            _write(plan, running, kept)
+        for name in sorted(running.awaited):
+            if _is_up(running, name, found[name]) and (name != DAGSTER or _greet(plan, running, kept)):
+                running.awaited.discard(name)
+                output.note(f"{name} answers.")
+                began = said = time.monotonic()
+        if not running.awaited and not running.is_ready:
+            running.is_ready = True
+            _write(plan, running, kept)
+            on_ready(document(plan, running))
+        if running.awaited and time.monotonic() - said >= PROGRESS_SECONDS:
+            said = time.monotonic()
+            output.note(f"Waiting for {' and '.join(sorted(running.awaited))} ({said - began:.0f} s).")
+        time.sleep(TICK if running.awaited else CALM_TICK)
+
+
+def _refuse_early_end(running: Running, kept: processes.Keeper, found: dict[str, int]) -> None:
+    """A service that ends before it has ever answered would not get further the next time."""
+    for name, code in processes.ended(kept).items():
+        each = running.watched[name]
+        if name in found and BUSY in logs.tail(each.log.path):
+            raise PortLost(name, found[name])
+        raise supervision.failed(each, code)
+
+
+def _is_up(running: Running, name: str, port: int) -> bool:
+    """Whether the service answers, and it is ours: another process may have the port."""
+    each = running.watched[name]
+    if each.again_at is not None or not services.answers(name, running.urls[name]):
+        return False
+    pids = [process.pid for process in process_table.tree(process_table.look(), each.pid)]
+    return process_table.listens(pids, port) is not False
+
+
+def _greet(plan: Plan, running: Running, kept: processes.Keeper) -> bool:
+    """Once Dagster answers: tell what failed to load, clear up its history, start its daemon. False to ask again."""
+    there = in_flight.api(running.urls[DAGSTER], QUERY_SECONDS)
+    try:
+        locations = entities.workspace(there).broken
+    except errors.Unreachable:
+        return False
+    running.broken = {location.name: location.error or "" for location in locations}
+    for name, error in running.broken.items():
+        output.warn(f"The code location {name} did not load: {error}")
+    if not running.is_ready and not plan.read_only:
+        _clear_history(plan, running)
+        _start_daemon(plan, running, kept)
+    return True
+
+
+def _clear_history(plan: Plan, running: Running) -> None:
+    """Runs that a killed environment has left as if they were under way."""
+    there = in_flight.api(running.urls[DAGSTER], QUERY_SECONDS)
+    others = process_table.marked("DAGSTER_HOME", str(plan.home)) - process_table.marked(record.MARK, running.mark)
+    try:
+        for run in in_flight.find(there):
+            if plan.home == plan.root / services.HOME and not others and process_table.boot():
+                in_flight.mark(there, run)
+            else:
+                output.warn(
+                    f"The run {run.id} ({in_flight.named(run)}) is {run.status}. If nothing works at it any more: "
+                    f"daglab runs cancel {run.id} --force"
+                )
+    except errors.DaglabError as error:
+        output.warn(f"Runs that were left under way could not be looked for: {error.message}")
+
+
+def _start_daemon(plan: Plan, running: Running, kept: processes.Keeper) -> None:
+    """Two daemons of one history would get in each other's way."""
+    mine = process_table.marked(record.MARK, running.mark)
+    for pid in process_table.marked("DAGSTER_HOME", str(plan.home)) - mine:
+        words = process_table.command(pid)
+        if "dagster._daemon" in words or any(os.path.basename(word) == "dagster-daemon" for word in words):
+            output.note(f"Process {pid} is a daemon of {plan.home} already: no other is started.")
+            return
+    _launch(running, kept, services.daemon(_wanted(plan, running)))
+    _write(plan, running, kept)
+
+
+def _leave(plan: Plan, running: Running) -> None:
+    """What has to be done while Dagster still answers."""
+    if DAGSTER in running.watched and DAGSTER not in running.awaited and not plan.read_only:
+        in_flight.end(in_flight.api(running.urls[DAGSTER], RUNS_SECONDS), RUNS_SECONDS)
+
+
+def _write(plan: Plan, running: Running, kept: processes.Keeper) -> None:
+    keeper = kept.process.pid
+    what = {
+        "mark": running.mark,
+        "keeper": keeper,
+        "keeper_started": process_table.started(keeper),
+        "ready": running.is_ready,
+        "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    record.write(plan.root, {**what, **document(plan, running)})
+
+
+def document(plan: Plan, running: Running) -> dict[str, Any]:
+    """What runs, in JSON."""
+    found: dict[str, Any] = {"project": str(plan.root), "python": plan.python, "read_only": plan.read_only}
+    if DAGSTER in running.urls:
+        own = {"home": str(plan.home), "failed_locations": running.broken} if DAGSTER in running.watched else {}
+        found[DAGSTER] = {"url": running.urls[DAGSTER], **_process(running, DAGSTER), **own}
+    if DAEMON in running.watched:
+        found[DAEMON] = _process(running, DAEMON)
+    if MARIMO in running.watched:
+        files = {"page": running.page, "token_file": str(plan.root / services.TOKEN), "notebook": str(plan.notebook)}
+        found[MARIMO] = {"url": running.urls[MARIMO], **_process(running, MARIMO), **files}
+    return found
+
+
+def _process(running: Running, name: str) -> dict[str, Any]:
+    each = running.watched.get(name)
+    return {"pid": each.pid, "log": str(each.log.path)} if each else {}

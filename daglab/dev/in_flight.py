@@ -1,0 +1,62 @@
+"""Runs that are under way when the environment stops, and those that a killed one has left as if they were."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import requests
+
+from daglab import cancellation, dagster_api, errors, output, run_records, runs, web
+
+STATUSES = ("STARTING", "STARTED", "CANCELING")
+LOOK_SECONDS = 0.2
+
+
+def api(url: str, timeout: float) -> dagster_api.DagsterApi:
+    """The Dagster beside us: no token is sent to it, and no proxy stands between."""
+    http = requests.Session()
+    http.trust_env = False
+    http.auth = web.Identity()
+    return dagster_api.DagsterApi(url, web.Session(http, timeout, retries=0))
+
+
+def find(there: dagster_api.DagsterApi) -> list[run_records.Record]:
+    """The runs under way."""
+    return list(run_records.search(there, statuses=STATUSES))
+
+
+def end(there: dagster_api.DagsterApi, seconds: float) -> None:
+    """Name the runs under way and ask them to end; those that have not within `seconds` are marked as cancelled.
+
+    What can't be done is said: the environment stops all the same.
+    """
+    try:
+        left = find(there)
+        for run in left:
+            output.note(f"The run {run.id} ({named(run)}) is under way, and is asked to end.")
+            with contextlib.suppress(web.AnswerLost):  # whether it has heard is seen below
+                cancellation.ask(there, run.id, "SAFE_TERMINATE")
+        deadline = time.monotonic() + seconds
+        while left and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+            known = runs.status(there, [run.id for run in left])
+            left = [run for run in left if not known[run.id].has_ended]
+        for run in left:
+            mark(there, run)
+    except errors.DaglabError as error:
+        output.warn(f"Runs under way could not be asked to end: {error.message}")
+
+
+def mark(there: dagster_api.DagsterApi, run: run_records.Record) -> None:
+    """Mark a run as cancelled whose process is gone, or is about to be."""
+    refused = cancellation.ask(there, run.id, "MARK_AS_CANCELED_IMMEDIATELY")
+    if refused:
+        output.warn(f"The run {run.id} ({named(run)}) stays {run.status}: {refused}")
+    else:
+        output.note(f"The run {run.id} ({named(run)}) is marked as cancelled.")
+
+
+def named(run: run_records.Record) -> str:
+    """What a run is of."""
+    return run.job or ", ".join(run.assets) or "no job"

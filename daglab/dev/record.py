@@ -1,0 +1,177 @@
+"""Who runs the development environment of a project: `.daglab/dev.json`, and the lock that its process holds.
+
+The lock is let go by the system when that process ends, however it does; what stands in the file without it is stale.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from daglab import errors, files, process_table
+
+MARK = "DAGLAB_DEV"  # the variable that each child, and each of theirs, began with
+FOLDER = Path(".daglab")
+FILE = FOLDER / "dev.json"
+LOCK = FOLDER / "dev.lock"
+KEEPER_SECONDS = 12.0  # for a keeper whose supervisor was killed
+STOP_SECONDS = 25.0  # for a stop that is asked for: runs are asked to end, and the tree is ended after that
+
+
+@contextlib.contextmanager
+def held(root: Path) -> Iterator[None]:
+    """Be the one that runs the environment of this project. Raises `Taken`, and says where the other is."""
+    files.make_folder(root / FOLDER)
+    descriptor = _open_lock(root)
+    try:
+        deadline = time.monotonic() + 0.5  # who only looks holds it for a moment, too
+        while not _lock(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() >= deadline:
+                raise _taken(root)
+            time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_running(root: Path) -> bool:
+    """Whether somebody runs the environment of this project."""
+    if not (root / LOCK).exists():
+        return False
+    descriptor = _open_lock(root)
+    try:
+        return not _lock(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def find(root: Path) -> Path:
+    """The project whose environment is meant in a folder: the nearest one, upwards, that has a record; else `root`."""
+    for folder in (root, *root.parents):
+        with contextlib.suppress(OSError):
+            if (folder / FILE).stat().st_uid == os.getuid():  # what somebody else has written is not ours to act on
+                return folder
+    return root
+
+
+def read(root: Path) -> dict[str, Any]:
+    """What is written about it; nothing for what is missing or no record."""
+    try:
+        found = json.loads((root / FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write(root: Path, what: Mapping[str, Any]) -> None:
+    """Write who we are, and what of."""
+    who = {
+        "v": 1,
+        "pid": os.getpid(),
+        "started": process_table.started(os.getpid()),
+        "host": socket.gethostname(),
+        "boot": process_table.boot(),
+    }
+    files.write_atomic(root / FILE, json.dumps({**who, **what}, indent=2) + "\n", mode=0o600)
+
+
+def remove(root: Path) -> None:
+    """Nobody runs it any more."""
+    (root / FILE).unlink(missing_ok=True)
+
+
+def clear_up(root: Path) -> list[int]:
+    """End what a killed one has left behind, and forget it; the numbers of the processes that were left.
+
+    For who holds the lock. A process counts as left behind when it began with the record's own mark; its keeper, where
+    that is still at work, is waited for. Raises `OutcomeUnknown` when something can't be ended.
+    """
+    found = read(root)
+    left: set[int] = set()
+    if found.get("host") == socket.gethostname():
+        left = process_table.marked(MARK, str(found.get("mark")))
+        end(found)
+    remove(root)
+    return sorted(left)
+
+
+def end(found: Mapping[str, Any]) -> None:
+    """End all that carries the mark of this record. Raises `OutcomeUnknown` when something withstands."""
+    mark, keeper = str(found.get("mark")), found.get("keeper")
+    deadline = time.monotonic() + KEEPER_SECONDS
+    while (
+        isinstance(keeper, int)
+        and process_table.started(keeper) is not None
+        and process_table.started(keeper) == found.get("keeper_started")
+        and time.monotonic() < deadline
+    ):
+        time.sleep(process_table.LOOK_SECONDS)
+    if left := process_table.end(lambda: process_table.marked(MARK, mark)):
+        raise errors.OutcomeUnknown(
+            f"These processes could not be ended: {', '.join(map(str, sorted(left)))}.", "Look at them with `ps -ef`."
+        )
+
+
+def stop(root: Path) -> bool:
+    """Ask the one that runs to stop, and wait until all of it has; False where none does.
+
+    Raises `Taken` when it runs elsewhere, and `TimedOut` when it does not end.
+    """
+    found = read(root)
+    if not is_running(root):
+        return False
+    for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, 1.0)):
+        deadline, told = time.monotonic() + seconds, False
+        while is_running(root):
+            found = read(root) or found
+            told = told or _tell(root, found, number)
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(0.05)
+        else:
+            end(found)
+            return True
+    raise errors.TimedOut(f"daglab dev (process {found.get('pid')}) does not end.", "End it yourself with `kill -9`.")
+
+
+def _tell(root: Path, found: Mapping[str, Any], number: int) -> bool:
+    """Send the signal to the process of the record, if it is that; one that only just starts has none yet."""
+    pid = found.get("pid")
+    if found.get("host") not in (None, socket.gethostname()):
+        raise _taken(root)
+    if not isinstance(pid, int) or found.get("started") != process_table.started(pid):
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+    return True
+
+
+def _lock(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _open_lock(root: Path) -> int:
+    return os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _taken(root: Path) -> errors.Taken:
+    found = read(root)
+    pages = [f"{name} at {page['url']}" for name in ("dagster", "marimo") if isinstance(page := found.get(name), dict)]
+    where = f" on {found['host']}" if found.get("host") not in (None, socket.gethostname()) else ""
+    return errors.Taken(
+        f"daglab dev runs in {root} already{where}, as process {found.get('pid', 'unknown')}"
+        f"{': ' if pages else ''}{', '.join(pages)}.",
+        "`daglab stop` ends it, `daglab dev --status` says how it is.",
+    )

@@ -1,0 +1,197 @@
+"""The services of the development environment: how each is started, and when it is ready."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+import requests
+
+from daglab import config, errors, files, parse, processes, projects
+
+DAGSTER, DAEMON, MARIMO = "dagster", "daemon", "marimo"
+LOGS = Path(".daglab/logs")
+HOME = Path(".daglab/dagster_home")
+TOKEN = Path(".daglab/marimo.token")
+PAGE = Path(".daglab/marimo.html")
+PROBE_TIMEOUT = 2.0
+NEEDED = {DAGSTER: ("dagster_webserver", "dagster-webserver"), MARIMO: ("marimo", "marimo")}
+FIND = """
+import importlib.util, json, sys
+print(json.dumps([name for name in sys.argv[1:] if importlib.util.find_spec(name) is None]))
+"""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to run: which of the two, by which Python, from where, and what they print."""
+
+    root: Path
+    python: str
+    host: str
+    env: Mapping[str, str]
+    level: str
+    prefix: str = ""
+    read_only: bool = False
+
+
+def find_python(settings: config.Config, named: str | None, environ: Mapping[str, str]) -> str:
+    """The project's Python: the one named, dagster.python, its .venv, the active environment, daglab's own."""
+    if named or settings.layers.get("dagster.python") != "default":
+        return named or settings.python_for(settings.root)
+    folders = [settings.root / environ.get("UV_PROJECT_ENVIRONMENT", ".venv"), settings.root / ".venv"]
+    if environ.get("VIRTUAL_ENV"):
+        folders.append(Path(environ["VIRTUAL_ENV"]))
+    found = (folder / "bin" / "python" for folder in folders)
+    return str(next((python for python in found if python.exists()), sys.executable))
+
+
+def check_python(python: str, names: Sequence[str]) -> None:
+    """Raises `NotSetUp` when the Python is none, or lacks what these services need."""
+    modules = {NEEDED[name][0]: NEEDED[name][1] for name in names}
+    try:
+        done = subprocess.run([python, "-c", FIND, *modules], capture_output=True, text=True, timeout=60, check=True)
+        missing = [modules[name] for name in json.loads(done.stdout)]
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
+        raise errors.NotSetUp(
+            f"{python} does not work as a Python ({type(error).__name__}).", "Name the project's own with --python."
+        ) from None
+    if missing:
+        raise errors.NotSetUp(
+            f"{python} has no {' and no '.join(missing)}.",
+            f"Install it: {python} -m pip install {' '.join(missing)}, or name another Python with --python.",
+        )
+
+
+def dagster_home(root: Path, environ: Mapping[str, str]) -> Path:
+    """Dagster's folder: the one that DAGSTER_HOME names, else the project's own, which is made when it is missing.
+
+    Raises `NotSetUp` where DAGSTER_HOME is no folder: Dagster would not start.
+    """
+    if named := environ.get("DAGSTER_HOME"):
+        if not os.path.isabs(named) or not os.path.isdir(named):
+            raise errors.NotSetUp(
+                f"DAGSTER_HOME is {named}, and that is no folder with its whole path.",
+                "Make the folder, or unset DAGSTER_HOME: daglab then keeps the history in .daglab.",
+            )
+        return Path(named)
+    home = root / HOME
+    files.make_folder(home)
+    if not (home / "dagster.yaml").exists():
+        files.write_new(home / "dagster.yaml", "telemetry:\n  enabled: false\n")
+    return home
+
+
+def dagster(wanted: Wanted, port: int) -> processes.Service:
+    """Dagster's webserver."""
+    command = [wanted.python, "-m", "dagster_webserver", "--host", wanted.host, "--port", str(port)]
+    levels = ["--dagster-log-level", wanted.level.lower(), "--code-server-log-level", wanted.level.lower()]
+    more = [
+        *(["--path-prefix", wanted.prefix] if wanted.prefix else []),
+        *(["--read-only"] if wanted.read_only else []),
+    ]
+    return _service(wanted, DAGSTER, [*command, *levels, *more])
+
+
+def daemon(wanted: Wanted) -> processes.Service:
+    """Dagster's daemon: schedules, sensors, backfills, and the queue of runs."""
+    levels = ["--log-level", wanted.level.lower(), "--code-server-log-level", wanted.level.lower()]
+    return _service(wanted, DAEMON, [wanted.python, "-m", "dagster._daemon", "run", *levels])
+
+
+def marimo(wanted: Wanted, port: int, notebook: Path) -> processes.Service:
+    """marimo's editor, of a notebook or a folder. Quiet, for it would print its token; and it asks nothing."""
+    level = {"WARNING": "warn"}.get(wanted.level, wanted.level.lower())
+    command = [wanted.python, "-m", "marimo", "--quiet", "--log-level", level, "edit", str(notebook), "--headless"]
+    address = ["--host", wanted.host, "--port", str(port)]
+    quietly = ["--skip-update-check", "--no-sandbox", "--token-password-file", str(wanted.root / TOKEN)]
+    return _service(wanted, MARIMO, [*command, *address, *quietly])
+
+
+def make_token(root: Path) -> str:
+    """marimo's token, anew, in a file that only the user can read."""
+    token = secrets.token_urlsafe(24)
+    files.write_atomic(root / TOKEN, token, mode=0o600)
+    return token
+
+
+def write_page(root: Path, url: str, token: str) -> str:
+    """The address of a page that leads to marimo with the token: an address with it would stand in argument lists."""
+    target = escape(f"{url}/?access_token={quote(token)}")
+    head = '<meta charset="utf-8"><meta name="referrer" content="no-referrer"><title>marimo</title>'
+    page = f'<!doctype html>{head}<meta http-equiv="refresh" content="0; url={target}"><a href="{target}">marimo</a>\n'
+    files.write_atomic(root / PAGE, page, mode=0o600)
+    return (root / PAGE).as_uri()
+
+
+def forget_token(root: Path) -> None:
+    """Take both files away."""
+    for path in (root / TOKEN, root / PAGE):
+        path.unlink(missing_ok=True)
+
+
+def url(host: str, port: int, prefix: str = "") -> str:
+    """The address to open: a host that stands for all addresses is this machine."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (it is not bound here)
+    base = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+    return f"{base}/{prefix.strip('/')}" if prefix.strip("/") else base
+
+
+def answers(name: str, address: str) -> bool:
+    """Whether a service answers at its address, and as itself."""
+    probe = {DAGSTER: "server_info", MARIMO: "health"}[name]
+    with requests.Session() as session:
+        session.trust_env = False  # no proxy stands between us and our own machine
+        try:
+            answer = session.get(f"{address}/{probe}", timeout=PROBE_TIMEOUT, allow_redirects=False)
+            found = answer.json()
+        except (requests.RequestException, ValueError):
+            return False
+    return answer.status_code == 200 and isinstance(found, dict) and ("dagster_version" in found or "status" in found)
+
+
+def last_notebook(root: Path) -> Path | None:
+    """The notebook that was scaffolded last and is still there."""
+    for path in sorted((root / ".daglab/events").glob("*.jsonl"), reverse=True):
+        for line in reversed(files.read_lines(path)):
+            named = line.get("detail", {}).get("notebook") if line.get("command") == "scaffold" else None
+            if isinstance(named, str) and (root / named).is_file():
+                return root / named
+    return None
+
+
+def choose_notebook(settings: config.Config, named: str | None) -> Path:
+    """What marimo opens: the notebook named, else the last one scaffolded, else the notebooks folder, else the project.
+
+    Raises `NotSetUp` for a file that is missing: marimo would make it.
+    """
+    if named is None:
+        folder = settings.root / settings.notebooks_dir
+        return last_notebook(settings.root) or (folder if folder.is_dir() else settings.root)
+    path = Path(named)
+    if not path.exists():
+        folder = settings.root / settings.notebooks_dir
+        near = parse.did_you_mean(path.name, [each.name for each in folder.glob("*.py")]) if folder.is_dir() else None
+        raise errors.NotSetUp(f"There is no notebook {named}.", near or "Write one: daglab scaffold --asset KEY")
+    return path.absolute()
+
+
+def require_project(root: Path) -> None:
+    """Raises `NotSetUp` where Dagster would not find anything to load."""
+    if not projects.is_loaded_by_dagster(root):
+        raise errors.NotSetUp(
+            f"Dagster finds nothing to load in {root}: no workspace.yaml, no [tool.dagster] in pyproject.toml.",
+            "Go to the project's folder, or make a project: daglab init --bootstrap NAME",
+        )
+
+
+def _service(wanted: Wanted, name: str, command: list[str]) -> processes.Service:
+    return processes.Service(name, command, wanted.root, wanted.env, wanted.root / LOGS / f"{name}.log")

@@ -1,0 +1,456 @@
+"""The parts of `daglab dev`: ports, logs, the record, who is started how, and what happens at a crash."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daglab import config, errors, processes
+from daglab.commands import dev
+from daglab.dev import logs, ports, record, services, supervision
+
+LARGEST = 100_000
+
+
+# --- ports
+
+
+@pytest.mark.parametrize("text", ["", "3000", "3100-3000", "a-b", "0-10", "1-70000", "3000-", "-3000", "1-2-3"])
+def test_what_is_no_range(text: str) -> None:
+    with pytest.raises(errors.WrongUsage, match="is no range of ports"):
+        ports.parse_range(text)
+
+
+def test_a_range() -> None:
+    assert ports.parse_range("3000-3000") == (3000, 3000)
+    assert ports.parse_range(" 1 - 65535 ") == (1, 65535)
+
+
+@pytest.fixture
+def free() -> int:
+    """The first of two free ports beside each other."""
+    while True:
+        port = processes.find_free_port()
+        if port < 65535 and ports.is_free(port, "127.0.0.1") and ports.is_free(port + 1, "127.0.0.1"):
+            return port
+
+
+def choose(free: int, *without: int, preferred: int | None = None) -> int:
+    with contextlib.ExitStack() as held:
+        return ports.choose(preferred or free, (free, free + 1), "127.0.0.1", held, without)
+
+
+def test_the_preferred_port_else_the_next(free: int) -> None:
+    assert choose(free) == free
+    assert choose(free, preferred=free + 1) == free + 1
+    assert choose(free, free) == free + 1
+    with socket.create_server(("127.0.0.1", free)):
+        assert choose(free) == free + 1
+        with pytest.raises(errors.Taken, match=f"No port from {free} to {free + 1} is free") as caught:
+            choose(free, free + 1)
+    assert "--port-range" in str(caught.value.hint)
+
+
+def test_a_port_that_is_asked_for_may_lie_outside_of_the_range(free: int) -> None:
+    with contextlib.ExitStack() as held:
+        assert ports.choose(free, (1, 1), "127.0.0.1", held, ()) == free
+
+
+def test_a_port_is_held_until_its_service_has_it(free: int) -> None:
+    """Another daglab of this user, at the same time, takes another one; it is let go with the process."""
+    code = f"""
+import contextlib, sys
+from daglab.dev import ports
+with contextlib.ExitStack() as held:
+    print(ports.choose({free}, ({free}, {free + 1}), "127.0.0.1", held, ()), flush=True)
+    sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        assert int(other.stdout.readline()) == free
+        assert choose(free) == free + 1
+        other.kill()
+    assert choose(free) == free
+
+
+@pytest.mark.parametrize(
+    ("host", "said"), [("nowhere.invalid", "is no host"), ("203.0.113.1", "is no address of this")]
+)
+def test_a_host_that_is_not_ours(host: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    if host.endswith("invalid"):
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(errors.InvalidInput, match=said):
+        ports.is_free(3000, host)
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"dagster": "3"}', '{"dagster": 0}', '{"dagster": true}', "\0"])
+def test_ports_that_are_not_remembered(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / ".daglab").mkdir()
+        (tmp_path / ports.LAST).write_text(content)
+    assert ports.remembered(tmp_path) == {}
+    ports.remember(tmp_path, {"dagster": 3001})
+    ports.remember(tmp_path, {"marimo": 3011})
+    assert ports.remembered(tmp_path) == {"dagster": 3001, "marimo": 3011}
+
+
+def test_which_port_is_tried_first(tmp_path: Path) -> None:
+    """The flag's, the config's where it says one, that of the last time, the default."""
+
+    def preferred(flag: int | None = None, **said: Any) -> int:
+        return dev._preferred(config.load(said, directory=tmp_path, environ={}), "dagster", flag)
+
+    assert preferred() == 3000
+    ports.remember(tmp_path, {"dagster": 3005})
+    assert preferred() == 3005
+    assert preferred(**{"dagster.port": 3006}) == 3006
+    assert preferred(3007, **{"dagster.port": 3006}) == 3007
+
+
+# --- logs
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> logs.Log:
+    return logs.Log(tmp_path / "service.log")
+
+
+def append(log: logs.Log, text: bytes) -> None:
+    with log.path.open("ab") as file:
+        file.write(text)
+
+
+def test_lines_are_shown_once_and_whole(log: logs.Log) -> None:
+    assert logs.unread(log) == ("", 0)
+    append(log, b"one\ntw")
+    assert logs.unread(log) == ("one\n", 0)
+    assert logs.unread(log) == ("", 0)
+    append(log, "o é\n\x1b[32mgreen\x1b[0m \xff\n".encode("latin-1"))
+    assert logs.unread(log) == ("two \ufffd\ngreen \ufffd\n", 0)
+    assert logs.unread(log) == ("", 0)
+
+
+def test_what_is_too_much_is_left_out(log: logs.Log) -> None:
+    lines = [b"%07d\n" % number for number in range(20_000)]
+    append(log, b"".join(lines))
+    text, skipped = logs.unread(log)
+    assert len(text) <= logs.MOST_SHOWN
+    assert text.endswith("0019999\n")
+    assert text.encode() == b"".join(lines)[skipped:]
+    assert logs.unread(log) == ("", 0)
+
+
+def test_a_line_without_an_end(log: logs.Log) -> None:
+    append(log, b"x" * logs.MOST_SHOWN)
+    assert logs.unread(log) == ("x" * logs.MOST_SHOWN, 0)
+    append(log, b"y" * 10)
+    assert logs.unread(log) == ("", 0)
+    append(log, b"\n")
+    assert logs.unread(log) == ("y" * 10 + "\n", 0)
+
+
+def test_a_log_is_kept_short_while_it_is_written(log: logs.Log) -> None:
+    """By a service that has it open; each line is in one of the files, until there are too many."""
+    with log.path.open("ab", buffering=0) as file:
+        for number in range(20_000):
+            file.write(b"%015d\n" % number)
+            if number % 100 == 0:
+                logs.rotate(log, LARGEST, 2)
+    files = [log.path.with_name(name) for name in ("service.log.2", "service.log.1", "service.log")]
+    assert sorted(log.path.parent.iterdir()) == sorted(files)
+    assert all(path.stat().st_size <= LARGEST for path in files)
+    kept = [int(line) for path in files for line in path.read_text().split()]
+    assert kept == list(range(kept[0], 20_000))
+    assert len(kept) > 2 * LARGEST / 2 / 16
+
+
+def test_no_backups(log: logs.Log) -> None:
+    append(log, b"x" * LARGEST)
+    logs.rotate(log, LARGEST, 0)
+    assert log.path.read_bytes() == b""
+    assert list(log.path.parent.iterdir()) == [log.path]
+
+
+def test_a_log_that_is_not_there(log: logs.Log) -> None:
+    logs.rotate(log, LARGEST, 1)
+    assert logs.tail(log.path) == ""
+    assert list(log.path.parent.iterdir()) == []
+
+
+def test_a_log_that_can_not_be_kept_short_is_a_warning(
+    log: logs.Log, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(logs, "rotate", full)
+    service = processes.Service("a", [], None, None, log.path)
+    supervision.shorten([supervision.Watched(service, log, "cyan", 1)], LARGEST, 1)
+    assert "can't be kept short: No space left on device" in capsys.readouterr().err
+
+
+def test_the_end_of_a_log(log: logs.Log) -> None:
+    append(log, b"".join(b"\x1b[1mline %d\x1b[0m\n" % number for number in range(50)))
+    assert logs.tail(log.path).splitlines() == [f"line {number}" for number in range(30, 50)]
+
+
+# --- the record
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    assert not record.is_running(tmp_path)
+    with record.held(tmp_path):
+        record.write(tmp_path, {"dagster": {"url": "http://x:1"}, "mark": "m"})
+        assert record.is_running(tmp_path)
+        with pytest.raises(errors.Taken, match=f"process {os.getpid()}: dagster at http://x:1"), record.held(tmp_path):
+            pass
+    assert not record.is_running(tmp_path)
+    assert (tmp_path / record.FILE).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"mark": 1}', '{"pid": "x"}'])
+def test_a_record_that_is_none(content: str, tmp_path: Path) -> None:
+    (tmp_path / ".daglab").mkdir()
+    (tmp_path / record.FILE).write_text(content)
+    assert not record.stop(tmp_path)
+    with record.held(tmp_path):
+        assert record.clear_up(tmp_path) == []
+    assert not (tmp_path / record.FILE).exists()
+
+
+def test_one_of_another_machine_is_not_touched(tmp_path: Path) -> None:
+    """On a shared folder: numbers mean other processes there."""
+    with record.held(tmp_path):
+        (tmp_path / record.FILE).write_text(json.dumps({"host": "elsewhere", "pid": os.getpid(), "mark": "m"}))
+        with pytest.raises(errors.Taken, match="already on elsewhere"):
+            record.stop(tmp_path)
+
+
+def test_the_project_is_found_from_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    assert record.find(deep) == deep
+    record.write(tmp_path, {})
+    assert record.find(deep) == tmp_path
+    uid = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: uid + 1)  # it belongs to somebody else
+    assert record.find(deep) == deep
+
+
+# --- what is started
+
+
+def settings(root: Path, **more: Any) -> config.Config:
+    return config.load(more, directory=root, environ={})
+
+
+def test_the_project_s_python(tmp_path: Path) -> None:
+    for name in ("uv", "active", ".venv"):
+        (tmp_path / name / "bin").mkdir(parents=True)
+    environ: dict[str, str] = {}
+
+    def found(named: str | None = None, **more: Any) -> str:
+        return services.find_python(settings(tmp_path, **more), named, environ).removeprefix(f"{tmp_path}/")
+
+    assert found() == sys.executable
+    environ["VIRTUAL_ENV"] = str(tmp_path / "active")
+    (tmp_path / "active/bin/python").touch()
+    assert found() == "active/bin/python"
+    (tmp_path / ".venv/bin/python").touch()
+    assert found() == ".venv/bin/python"
+    environ["UV_PROJECT_ENVIRONMENT"] = "uv"
+    (tmp_path / "uv/bin/python").touch()
+    assert found() == "uv/bin/python"
+    assert found(**{"dagster.python": "/own/python"}) == "/own/python"
+    assert found("/named/python") == "/named/python"
+
+
+def test_a_python_that_lacks_something(tmp_path: Path) -> None:
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
+    bare.chmod(0o755)
+    with pytest.raises(errors.NotSetUp, match="has no dagster-webserver and no marimo") as caught:
+        services.check_python(str(bare), ["dagster", "marimo"])
+    assert f"{bare} -m pip install dagster-webserver marimo" in str(caught.value.hint)
+    services.check_python(sys.executable, ["marimo"])
+    for wrong in ("/nowhere/python", "/bin/true", "/bin/false"):
+        with pytest.raises(errors.NotSetUp, match="does not work as a Python"):
+            services.check_python(wrong, ["marimo"])
+
+
+def test_dagster_s_folder(tmp_path: Path) -> None:
+    assert services.dagster_home(tmp_path, {"DAGSTER_HOME": str(tmp_path)}) == tmp_path
+    for wrong in ("relative", str(tmp_path / "missing")):
+        with pytest.raises(errors.NotSetUp, match="DAGSTER_HOME is"):
+            services.dagster_home(tmp_path, {"DAGSTER_HOME": wrong})
+    home = services.dagster_home(tmp_path, {})
+    (home / "dagster.yaml").write_text("own: 1\n")
+    assert services.dagster_home(tmp_path, {}) == home
+    assert (home / "dagster.yaml").read_text() == "own: 1\n"
+
+
+def test_which_notebook_is_opened(tmp_path: Path) -> None:
+    there = settings(tmp_path)
+    assert services.choose_notebook(there, None) == tmp_path
+    folder = tmp_path / "dagster/notebooks"
+    folder.mkdir(parents=True)
+    assert services.choose_notebook(there, None) == folder
+    (tmp_path / ".daglab/events").mkdir(parents=True)
+    lines = [{"command": "scaffold", "detail": {"notebook": f"dagster/notebooks/{name}.py"}} for name in "abc"]
+    (tmp_path / ".daglab/events/2026-11.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert services.choose_notebook(there, None) == folder
+    (folder / "b.py").touch()
+    assert services.choose_notebook(there, None) == folder / "b.py"
+    with pytest.raises(errors.NotSetUp, match=r"There is no notebook missing\.py"):
+        services.choose_notebook(there, "missing.py")
+    with pytest.raises(errors.NotSetUp) as caught:
+        services.choose_notebook(there, "dagster/notebooks/bb.py")
+    assert caught.value.hint == "Did you mean b.py?"
+    assert sorted(path.name for path in folder.iterdir()) == ["b.py"]  # marimo would have made it
+
+
+def test_a_token_is_of_no_argument(tmp_path: Path) -> None:
+    token = services.make_token(tmp_path)
+    wanted = services.Wanted(tmp_path, "python", "127.0.0.1", {}, "WARNING")
+    service = services.marimo(wanted, 3010, tmp_path / "nb.py")
+    assert token not in " ".join(map(str, service.command))
+    assert {"--quiet", "--headless", "--no-sandbox", "--token-password-file"} <= set(map(str, service.command))
+    assert "warn" in service.command
+    page = Path(services.write_page(tmp_path, 'http://x:1/"><script>', token).removeprefix("file://"))
+    assert "<script>" not in page.read_text()
+    services.forget_token(tmp_path)
+    services.forget_token(tmp_path)
+    assert not page.exists()
+
+
+@pytest.mark.parametrize(
+    ("host", "prefix", "url"),
+    [
+        ("127.0.0.1", "", "http://127.0.0.1:1"),
+        ("0.0.0.0", "/dagster/", "http://127.0.0.1:1/dagster"),
+        ("::", "", "http://[::1]:1"),
+        ("box.local", "x", "http://box.local:1/x"),
+    ],
+)
+def test_the_address_to_open(host: str, prefix: str, url: str) -> None:
+    assert services.url(host, 1, prefix) == url
+
+
+def test_who_answers(dagster: Any) -> None:
+    """Something else on that port is not the service."""
+    assert not services.answers("dagster", dagster.url)
+    assert not services.answers("marimo", "http://127.0.0.1:9")
+
+
+def test_where_dagster_finds_nothing(tmp_path: Path) -> None:
+    with pytest.raises(errors.NotSetUp, match="Dagster finds nothing to load"):
+        services.require_project(tmp_path)
+    (tmp_path / "pyproject.toml").write_text('# [tool.dagster]\n[project]\nname = "x"\n')
+    with pytest.raises(errors.NotSetUp):
+        services.require_project(tmp_path)
+    (tmp_path / "pyproject.toml").write_text('[tool.dagster]\nmodule_name = "x"\n')
+    services.require_project(tmp_path)
+
+
+# --- crashes
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervision, "PAUSES", (0.0, 0.0, 0.0))
+
+
+def service(tmp_path: Path, code: str) -> processes.Service:
+    return processes.Service("shaky", [sys.executable, "-c", code], tmp_path, None, tmp_path / "logs" / "shaky.log")
+
+
+def watch(kept: Any, each: supervision.Watched, *, restarts: bool = True, until: int | None = None) -> None:
+    """Look after a service until it was started again so many times."""
+    deadline, fresh = time.monotonic() + 60, 0
+    while fresh != until:
+        assert time.monotonic() < deadline
+        fresh += len(supervision.look(kept, [each], restarts=restarts))
+        time.sleep(0.01)
+
+
+def test_a_service_is_started_again_three_times(tmp_path: Path, pauses: None, capsys: Any) -> None:
+    with processes.keeper() as kept:
+        each = supervision.start(kept, service(tmp_path, "print('é and out'); raise SystemExit(3)"), 0)
+        with pytest.raises(errors.NotGood, match="shaky has ended with code 3 4 times in 5 minutes") as caught:
+            watch(kept, each)
+    assert caught.value.message.count("é and out") == 4
+    assert str(each.log.path) in str(caught.value.hint)
+    said = capsys.readouterr().err
+    assert all(f"({number} of 3)" in said for number in (1, 2, 3))
+
+
+def test_crashes_of_long_ago_do_not_count(tmp_path: Path, pauses: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervision, "WINDOW", 0.0)
+    with processes.keeper() as kept:
+        each = supervision.start(kept, service(tmp_path, "pass"), 0)
+        watch(kept, each, until=6)
+
+
+def test_without_restarts_the_first_crash_is_the_end(tmp_path: Path) -> None:
+    with processes.keeper() as kept:
+        each = supervision.start(kept, service(tmp_path, "raise SystemExit(3)"), 0)
+        with pytest.raises(errors.NotGood, match=r"shaky has ended with code 3\. The end"):
+            watch(kept, each, restarts=False)
+
+
+def test_what_is_printed_is_shown_with_its_name(tmp_path: Path, capsys: Any, log: logs.Log) -> None:
+    watched = supervision.Watched(processes.Service("shaky", [], None, None, log.path), log, "cyan", 1)
+    append(log, b"one\n\x1b]0;title\x07two\n")
+    supervision.show([watched])
+    supervision.show([watched])
+    assert capsys.readouterr().err == "shaky | one\nshaky | \\x1b]0;title\\x07two\n"
+    append(log, b"z\n" * logs.MOST_SHOWN)
+    supervision.show([watched])
+    assert f"bytes more are in {log.path})" in capsys.readouterr().err
+
+
+def test_what_a_tree_uses() -> None:
+    used = supervision.usage([os.getpid(), 2**22 + 1])
+    assert list(used) == [os.getpid()]
+    assert used[os.getpid()].memory > 5_000_000
+
+
+# --- behind us
+
+
+@pytest.mark.parametrize("text", [b"", b"no json\n", b"[1]\n"])
+def test_no_document(text: bytes) -> None:
+    assert dev._first_document(text.splitlines(keepends=True)) is None
+
+
+def test_the_first_document_of_a_stream_that_goes_on() -> None:
+    lines = b'{\n  "ok": true,\n  "a": {"b": 1}\n}\n'.splitlines(keepends=True)
+    assert dev._first_document(lines) == {"ok": True, "a": {"b": 1}}
+
+
+def test_an_error_of_the_one_behind_us_is_ours() -> None:
+    raised = dev._as_raised(errors.Taken("m", "h").document())
+    assert raised.document() == errors.Taken("m", "h").document()
+
+
+def test_a_browser_that_is_not_there_is_noted(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    done: list[Any] = []
+    monkeypatch.setattr(dev.threading, "Thread", lambda target, daemon: type("T", (), {"start": lambda _: target()})())
+    dev.open_pages(["http://x"], "no-such-browser")
+    assert "http://x could not be opened in a browser: could not locate runnable browser" in capsys.readouterr().err
+    opener = type("B", (), {"open": lambda _, url: done.append(url) or True})()
+    monkeypatch.setattr(dev.webbrowser, "get", lambda name: opener)
+    dev.open_pages(["http://x", "file:///y"], None)
+    assert done == ["http://x", "file:///y"]
