@@ -132,19 +132,19 @@ def _start(plan: Plan, running: Running, kept: processes.Keeper, found: dict[str
     wanted = _wanted(plan, running)
     _write(plan, running, kept)
     if DAGSTER in found:
-        _launch(running, kept, services.dagster(wanted, found[DAGSTER]))
+        _launch(plan, running, kept, services.dagster(wanted, found[DAGSTER]))
     if MARIMO in found and plan.notebook:
         token = services.make_token(plan.root)
         running.page = services.write_page(plan.root, running.urls[MARIMO], token)
-        _launch(running, kept, services.marimo(wanted, found[MARIMO], plan.notebook))
+        _launch(plan, running, kept, services.marimo(wanted, found[MARIMO], plan.notebook))
     running.awaited = set(running.watched)
     names = " and ".join(f"{name} at {running.urls[name]}" for name in running.watched)
     output.note(f"Starting {names}.")
     _write(plan, running, kept)
 
 
-def _launch(running: Running, kept: processes.Keeper, service: processes.Service) -> None:
-    running.watched[service.name] = supervision.start(kept, service, len(running.watched))
+def _launch(plan: Plan, running: Running, kept: processes.Keeper, service: processes.Service) -> None:
+    running.watched[service.name] = supervision.start(kept, service, len(running.watched), plan.backups)
 
 
 def _wanted(plan: Plan, running: Running) -> services.Wanted:
@@ -230,7 +230,7 @@ def _clear_history(plan: Plan, running: Running) -> None:
     others = process_table.marked("DAGSTER_HOME", str(plan.home)) - process_table.marked(record.MARK, running.mark)
     try:
         for run in in_flight.find(there):
-            if plan.home == plan.root / services.HOME and not others and process_table.boot():
+            if _is_own_home(plan) and not others and process_table.boot():
                 in_flight.mark(there, run)
             else:
                 output.warn(
@@ -249,14 +249,22 @@ def _start_daemon(plan: Plan, running: Running, kept: processes.Keeper) -> None:
         if "dagster._daemon" in words or any(os.path.basename(word) == "dagster-daemon" for word in words):
             output.note(f"Process {pid} is a daemon of {plan.home} already: no other is started.")
             return
-    _launch(running, kept, services.daemon(_wanted(plan, running)))
+    _launch(plan, running, kept, services.daemon(_wanted(plan, running)))
     _write(plan, running, kept)
 
 
 def _leave(plan: Plan, running: Running) -> None:
     """What has to be done while Dagster still answers."""
     if DAGSTER in running.watched and DAGSTER not in running.awaited and not plan.read_only:
-        in_flight.end(in_flight.api(running.urls[DAGSTER], RUNS_SECONDS), RUNS_SECONDS)
+        there = in_flight.api(running.urls[DAGSTER], RUNS_SECONDS)
+        # A history of the user's own may hold runs that somebody else's daemon looks after.
+        ours = None if _is_own_home(plan) else process_table.marked(record.MARK, running.mark)
+        in_flight.end(there, RUNS_SECONDS, ours)
+
+
+def _is_own_home(plan: Plan) -> bool:
+    """Whether the history is the environment's own, and all that is in it."""
+    return plan.home == plan.root / services.HOME
 
 
 def _write(plan: Plan, running: Running, kept: processes.Keeper) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
+from collections.abc import Collection
 
 import requests
 
-from daglab import cancellation, dagster_api, errors, output, run_records, runs, web
+from daglab import cancellation, dagster_api, errors, output, run_logs, run_records, runs, web
 
 STATUSES = ("STARTING", "STARTED", "CANCELING")
 LOOK_SECONDS = 0.2
@@ -26,13 +28,14 @@ def find(there: dagster_api.DagsterApi) -> list[run_records.Record]:
     return list(run_records.search(there, statuses=STATUSES))
 
 
-def end(there: dagster_api.DagsterApi, seconds: float) -> None:
+def end(there: dagster_api.DagsterApi, seconds: float, pids: Collection[int] | None = None) -> None:
     """Name the runs under way and ask them to end; those that have not within `seconds` are marked as cancelled.
 
-    What can't be done is said: the environment stops all the same.
+    Only those that run in one of the processes `pids`, None for all. What can't be done is said: the environment stops
+    all the same.
     """
     try:
-        left = find(there)
+        left = [run for run in find(there) if pids is None or _pid(there, run) in pids]
         for run in left:
             output.note(f"The run {run.id} ({named(run)}) is under way, and is asked to end.")
             with contextlib.suppress(web.AnswerLost):  # whether it has heard is seen below
@@ -46,6 +49,14 @@ def end(there: dagster_api.DagsterApi, seconds: float) -> None:
             mark(there, run)
     except errors.DaglabError as error:
         output.warn(f"Runs under way could not be asked to end: {error.message}")
+
+
+def _pid(there: dagster_api.DagsterApi, run: run_records.Record) -> int | None:
+    """The process that works at a run, as its first events tell (Dagster 1.5 to 1.13); None before it has begun."""
+    for event in next(run_logs.follow(there, run.id, None)):
+        if told := re.search(r"process for run \(pid: (\d+)\)", event.message):
+            return int(told[1])
+    return None
 
 
 def mark(there: dagster_api.DagsterApi, run: run_records.Record) -> None:

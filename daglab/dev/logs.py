@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+LOOKS_AHEAD = 4  # a busy machine may keep us from the next ones
 MOST_SHOWN = 1 << 15  # bytes at a time of each file: nobody reads faster
 TAIL_LINES = 20
 _COLOUR = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
@@ -14,10 +15,20 @@ _COLOUR = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
 
 @dataclass
 class Log:
-    """A service's file, and how much of it was shown."""
+    """A service's file, how much of it was shown, and how large it was when that was last looked at."""
 
     path: Path
     shown: int = 0
+    size: int = 0
+
+
+def begin(path: Path, backups: int) -> Log:
+    """A service's file, empty; what it has printed the last time is beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        _make_room(path, backups)
+        path.replace(_backup(path, 1)) if backups else path.unlink()
+    return Log(path)
 
 
 def unread(log: Log) -> tuple[str, int]:
@@ -40,25 +51,32 @@ def unread(log: Log) -> tuple[str, int]:
 def rotate(log: Log, largest: int, backups: int) -> None:
     """Keep a file below `largest` bytes, and `backups` older ones beside it (`dagster.log.1` is the newest).
 
-    A service goes on writing to the very file, so that it is copied, and emptied then; at half the size, for it may
-    grow fast. Raises `OSError`.
+    A service goes on writing to the very file, so that it is copied, and emptied then: before it is too large, going
+    by how much it has grown since the last look. Raises `OSError`.
     """
     try:
-        if log.path.stat().st_size < largest // 2:
-            return
+        size = log.path.stat().st_size
     except FileNotFoundError:
         return
+    grown, log.size = max(size - log.size, 0), size
+    if size + LOOKS_AHEAD * grown < largest:
+        return
     if backups:
-        for number in range(backups - 1, 0, -1):
-            older = _backup(log.path, number)
-            if older.exists():
-                older.replace(_backup(log.path, number + 1))
+        _make_room(log.path, backups)
         with log.path.open("rb") as source, _backup(log.path, 1).open("wb") as target:
-            target.truncate(0)
+            source.seek(max(size - largest, 0))
             shutil.copyfileobj(source, target, 1 << 20)
     with log.path.open("r+b") as file:
         file.truncate(0)
-    log.shown = 0
+    log.shown = log.size = 0
+
+
+def _make_room(path: Path, backups: int) -> None:
+    """Have no first backup: each goes one further, and the last one goes."""
+    for number in range(backups - 1, 0, -1):
+        older = _backup(path, number)
+        if older.exists():
+            older.replace(_backup(path, number + 1))
 
 
 def tail(path: Path) -> str:

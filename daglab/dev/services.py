@@ -67,7 +67,8 @@ def check_python(python: str, names: Sequence[str]) -> None:
     if missing:
         raise errors.NotSetUp(
             f"{python} has no {' and no '.join(missing)}.",
-            f"Install it: {python} -m pip install {' '.join(missing)}, or name another Python with --python.",
+            f"Install it: {python} -m pip install {' '.join(missing)}, or name another Python with --python; "
+            "--no-marimo and --no-dagster leave one out.",
         )
 
 

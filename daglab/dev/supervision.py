@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from daglab import errors, files, output, process_table, processes
+from daglab import errors, output, process_table, processes
 from daglab.dev import logs
 
 RESTARTS = 3  # in WINDOW seconds
@@ -33,12 +33,18 @@ class Watched:
         return self.service.name
 
 
-def start(kept: processes.Keeper, service: processes.Service, number: int) -> Watched:
-    """Start a service, with an empty log; `number` says which colour it has."""
-    files.make_folder(service.log.parent)
-    service.log.unlink(missing_ok=True)
-    pid = processes.start(kept, service)
-    return Watched(service, logs.Log(service.log), COLOURS[number % len(COLOURS)], pid)
+def start(kept: processes.Keeper, service: processes.Service, number: int, backups: int) -> Watched:
+    """Start a service, with an empty log; `number` says which colour it has.
+
+    Raises `InvalidInput` where the log can't be written.
+    """
+    try:
+        log = logs.begin(service.log, backups)
+    except OSError as error:
+        raise errors.InvalidInput(
+            f"{service.log} can't be written: {error.strerror}.", "Look at the permissions of .daglab/logs."
+        ) from None
+    return Watched(service, log, COLOURS[number % len(COLOURS)], processes.start(kept, service))
 
 
 def look(kept: processes.Keeper, watched: Iterable[Watched], *, restarts: bool) -> list[Watched]:

@@ -81,7 +81,7 @@ def begin(project: Path) -> Iterator[Begin]:
     marks = []
 
     @contextlib.contextmanager
-    def begun(*options: str, cwd: Path = project, sigint: Any = signal.SIG_DFL, **more: Any) -> Iterator[Dev]:
+    def begun(*options: str, cwd: Path = project, sigint: Any = signal.SIG_DFL, **env: str) -> Iterator[Dev]:
         mark = uuid.uuid4().hex
         marks.append(mark)
         command = [*DAGLAB, "dev", "--json", "--no-open", *options]
@@ -89,12 +89,11 @@ def begin(project: Path) -> Iterator[Begin]:
             process = subprocess.Popen(
                 command,
                 cwd=cwd,
-                env={**os.environ, MARK: mark},
+                env={**os.environ, MARK: mark, **env},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=messages,
                 preexec_fn=lambda: signal.signal(signal.SIGINT, sigint),
-                **more,
             )
             try:
                 yield Dev(process, cwd, mark)
@@ -129,7 +128,8 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 60) 
 
 def statuses(dev: Dev) -> list[str]:
     """The runs in the history, as its file has them."""
-    with contextlib.closing(sqlite3.connect(dev.project / ".daglab/dagster_home/history/runs.db")) as database:
+    home = Path(dev.document["dagster"].get("home", dev.project / ".daglab/dagster_home"))
+    with contextlib.closing(sqlite3.connect(home / "history/runs.db")) as database:
         return [status for (status,) in database.execute("select status from runs")]
 
 
@@ -329,8 +329,11 @@ ENDS: dict[str, Callable[[Dev], None]] = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_nothing_is_left_when_a_run_is_under_way(end: str, begin: Begin, project: Path) -> None:
-    with begin("--notebook", "nb.py") as dev:
+def test_nothing_is_left_when_a_run_is_under_way(end: str, begin: Begin, project: Path, tmp_path: Path) -> None:
+    """In a history of the user's own, too, where the runs of others are left alone."""
+    (tmp_path / "home").mkdir()
+    own = {"DAGSTER_HOME": str(tmp_path / "home")} if end == "SIGTERM" else {}
+    with begin("--notebook", "nb.py", **own) as dev:
         dev.ready()
         launch(dev)
         ENDS[end](dev)

@@ -173,7 +173,34 @@ def test_a_log_is_kept_short_while_it_is_written(log: logs.Log) -> None:
     assert all(path.stat().st_size <= LARGEST for path in files)
     kept = [int(line) for path in files for line in path.read_text().split()]
     assert kept == list(range(kept[0], 20_000))
-    assert len(kept) > 2 * LARGEST / 2 / 16
+    assert len(kept) > 2 * LARGEST * 0.8 / 16
+
+
+def test_a_log_that_grows_fast_is_shortened_early(log: logs.Log) -> None:
+    append(log, b"x" * (LARGEST // 8))
+    logs.rotate(log, LARGEST, 1)
+    assert log.path.stat().st_size
+    append(log, b"x" * (LARGEST // 4))
+    logs.rotate(log, LARGEST, 1)
+    assert log.path.stat().st_size == 0
+
+
+def test_one_that_has_grown_too_large_at_once_keeps_its_end(log: logs.Log) -> None:
+    append(log, b"old\n" * LARGEST + b"the end\n")
+    logs.rotate(log, LARGEST, 2)
+    backup = log.path.with_name("service.log.1").read_bytes()
+    assert len(backup) == LARGEST
+    assert backup.endswith(b"the end\n")
+
+
+def test_what_was_printed_the_last_time_is_kept(log: logs.Log) -> None:
+    for number in range(4):
+        logs.begin(log.path, 2)
+        append(log, b"session %d\n" % number)
+    found = {path.name: path.read_text() for path in log.path.parent.iterdir()}
+    assert found == {"service.log": "session 3\n", "service.log.1": "session 2\n", "service.log.2": "session 1\n"}
+    logs.begin(log.path, 0)
+    assert not log.path.exists()
 
 
 def test_no_backups(log: logs.Log) -> None:
@@ -387,7 +414,7 @@ def watch(kept: Any, each: supervision.Watched, *, restarts: bool = True, until:
 
 def test_a_service_is_started_again_three_times(tmp_path: Path, pauses: None, capsys: Any) -> None:
     with processes.keeper() as kept:
-        each = supervision.start(kept, service(tmp_path, "print('é and out'); raise SystemExit(3)"), 0)
+        each = supervision.start(kept, service(tmp_path, "print('é and out'); raise SystemExit(3)"), 0, 1)
         with pytest.raises(errors.NotGood, match="shaky has ended with code 3 4 times in 5 minutes") as caught:
             watch(kept, each)
     assert caught.value.message.count("é and out") == 4
@@ -399,13 +426,13 @@ def test_a_service_is_started_again_three_times(tmp_path: Path, pauses: None, ca
 def test_crashes_of_long_ago_do_not_count(tmp_path: Path, pauses: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervision, "WINDOW", 0.0)
     with processes.keeper() as kept:
-        each = supervision.start(kept, service(tmp_path, "pass"), 0)
+        each = supervision.start(kept, service(tmp_path, "pass"), 0, 1)
         watch(kept, each, until=6)
 
 
 def test_without_restarts_the_first_crash_is_the_end(tmp_path: Path) -> None:
     with processes.keeper() as kept:
-        each = supervision.start(kept, service(tmp_path, "raise SystemExit(3)"), 0)
+        each = supervision.start(kept, service(tmp_path, "raise SystemExit(3)"), 0, 1)
         with pytest.raises(errors.NotGood, match=r"shaky has ended with code 3\. The end"):
             watch(kept, each, restarts=False)
 
