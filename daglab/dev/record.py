@@ -105,19 +105,21 @@ def clear_up(root: Path) -> list[int]:
 
 def end(found: Mapping[str, Any]) -> None:
     """End all that carries the mark of this record. Raises `OutcomeUnknown` when something withstands."""
-    mark, keeper = str(found.get("mark")), found.get("keeper")
-    deadline = time.monotonic() + KEEPER_SECONDS
-    while (
-        isinstance(keeper, int)
-        and process_table.started(keeper) is not None
-        and process_table.started(keeper) == found.get("keeper_started")
-        and time.monotonic() < deadline
-    ):
-        time.sleep(process_table.LOOK_SECONDS)
+    mark = str(found.get("mark"))
+    _wait_for(found.get("keeper"), found.get("keeper_started"))
     if left := process_table.end(lambda: process_table.marked(MARK, mark)):
         raise errors.OutcomeUnknown(
             f"These processes could not be ended: {', '.join(map(str, sorted(left)))}.", "Look at them with `ps -ef`."
         )
+
+
+def _wait_for(pid: Any, started: Any) -> None:
+    """Wait until a process, which is about to, has ended."""
+    deadline = time.monotonic() + KEEPER_SECONDS
+    while isinstance(pid, int) and isinstance(started, int) and process_table.started(pid) == started:
+        if time.monotonic() >= deadline:
+            return
+        time.sleep(process_table.LOOK_SECONDS)
 
 
 def stop(root: Path) -> bool:
@@ -137,6 +139,7 @@ def stop(root: Path) -> bool:
                 break
             time.sleep(0.05)
         else:
+            _wait_for(found.get("pid"), found.get("started"))  # it lets go of the lock in its last moments
             end(found)
             return True
     raise errors.TimedOut(f"daglab dev (process {found.get('pid')}) does not end.", "End it yourself with `kill -9`.")
