@@ -28,15 +28,16 @@ def is_special(path: Path) -> bool:
     return inside in (("dev",), ("proc",)) or (os.path.exists(path) and not os.path.isfile(path))
 
 
-def write_atomic(path: Path, content: str | bytes, *, mode: int | None = None) -> None:
+def write_atomic(path: Path, content: str | bytes, *, mode: int | None = None, follow: bool = True) -> None:
     """Write a file so that a reader sees the old one or the new one, never half of one; text becomes UTF-8.
 
-    Keeps the mode of a file that is there unless `mode` says another. Makes missing folders.
+    Keeps the mode of a file that is there unless `mode` says another. Makes missing folders. A symbolic link stays,
+    and its target is replaced; without `follow` it is the link: nobody may lead daglab's own files astray.
     Raises `InvalidInput` when the folder can't be written, and for a folder or a device: /dev/null must stay one.
     """
     with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        target = Path(os.path.realpath(path))  # through a symbolic link: the link stays, its target is replaced
+        target = Path(os.path.realpath(path)) if follow else path
         if is_special(path):
             raise errors.InvalidInput(f"{path} is not an ordinary file.", "Name a file that may be replaced.")
         descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)

@@ -22,6 +22,7 @@ url_option = click.option(
     "--url", metavar="URL", help="Address of Dagster's webserver.  [default: dagster.url, else host and port]"
 )
 _FLAGS = "daglab.flags"
+_hasty: list[bool] = []  # for the whole process: messages come after the command's own context, too
 TOKEN_VARIABLE = "DAGLAB_AUTH_TOKEN"  # noqa: S105 (a variable's name)
 
 
@@ -267,6 +268,11 @@ def set_meta(name: str) -> None:
     click.get_current_context().meta[f"daglab.{name}"] = True
 
 
+def drop_when_full() -> None:
+    """From now on, what nobody reads from stderr is dropped: who supervises must not stand still for a reader."""
+    _hasty.append(True)
+
+
 def show_log() -> None:
     """Show daglab's own log on stderr: its warnings, with -v each request, with -q nothing."""
     import logging
@@ -299,9 +305,21 @@ def discard(*descriptors: int) -> None:
 def _say(text: str) -> None:
     """A message that can't be shown is no reason to lose what is being done."""
     try:
-        click.echo(text, err=True, color=True)
+        if _hasty:
+            _write_what_fits(f"{text}\n")
+        else:
+            click.echo(text, err=True, color=True)
     except OSError:
         discard(2)
+
+
+def _write_what_fits(text: str) -> None:
+    """As much as the reader has room for; a pipe that is writable takes so many bytes (PIPE_BUF) without waiting."""
+    import select
+
+    data, place = text.encode("utf-8", "backslashreplace"), 0
+    while place < len(data) and select.select([], [sys.stderr], [], 0)[1]:
+        place += os.write(sys.stderr.fileno(), data[place : place + select.PIPE_BUF])
 
 
 def _print(text: str | bytes) -> None:

@@ -54,22 +54,10 @@ def tree(table: Mapping[int, Process], pid: int) -> list[Process]:
     return found
 
 
-def marked(variable: str, value: str | None = None) -> set[int]:
+def marked(variable: str, value: str) -> set[int]:
     """The processes that began with this variable in their environment; without us, and without what has ended."""
-    name = f"{variable}={value or ''}".encode()
-    return {
-        pid
-        for pid in _pids()
-        if pid != os.getpid()
-        and any(entry == name or (value is None and entry.startswith(name)) for entry in _environ(pid))
-    }
-
-
-def value_of(pid: int, variable: str) -> str | None:
-    """The value of a variable that a process began with; None without it, and for others' processes."""
-    name = f"{variable}=".encode()
-    found = [entry for entry in _environ(pid) if entry.startswith(name)]
-    return os.fsdecode(found[0][len(name) :]) if found else None
+    name = f"{variable}={value}".encode()
+    return {pid for pid in _pids() if pid != os.getpid() and name in _environ(pid)}
 
 
 def command(pid: int) -> list[str]:

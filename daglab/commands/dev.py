@@ -16,8 +16,8 @@ from typing import Any
 
 import click
 
-from daglab import config, config_keys, env_files, errors, events, output, process_table, processes
-from daglab.dev import environment, ports, record, services, supervision
+from daglab import config, config_keys, dagster_api, env_files, errors, events, output, process_table, processes
+from daglab.dev import environment, logs, ports, record, services, supervision
 from daglab.dev.services import DAEMON, DAGSTER, MARIMO
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -31,30 +31,30 @@ def plan(settings: config.Config, options: Mapping[str, Any], environ: Mapping[s
         raise errors.WrongUsage("--no-dagster and --no-marimo together leave nothing to start.", "Leave one out.")
     if DAGSTER in wanted:
         services.require_project(settings.root)
-    elif not services.answers(DAGSTER, settings.url):
-        raise errors.Unreachable(
-            f"No Dagster answers at {settings.url}.", "Leave --no-dagster out to start one, or name it with --url."
-        )
+        if options.get("url") is not None:
+            raise errors.WrongUsage("--url names a Dagster that runs already.", "Add --no-dagster, or leave it out.")
+    else:
+        dagster_api.query(dagster_api.connect(settings), "query Version { version }")
     notebook = services.choose_notebook(settings, options["notebook"]) if MARIMO in wanted else None
     env = dict(environ)
     for path in options["env_file"]:
         env = {**env_files.read(Path(path), env), **env}
     python = services.find_python(settings, options["python"], environ)
     services.check_python(python, wanted)
-    read_only = settings.security.sandbox_mode
+    among = ports.parse_range(options["port_range"]) if options["port_range"] else None
     return environment.Plan(
         root=settings.root,
         python=python,
         host=options["host"],
         level=options["log_level"] or settings.logging.level,
-        preferred={name: _preferred(settings, name, options[f"{name}_port"]) for name in wanted},
-        among=ports.parse_range(options["port_range"]) if options["port_range"] else ports.RANGE,
-        env=processes.without_secrets(env) if DAGSTER in wanted else env,
-        home=services.dagster_home(settings.root, env) if DAGSTER in wanted else Path(),
+        preferred={name: _preferred(settings, name, options[f"{name}_port"], among) for name in wanted},
+        among=among or ports.RANGE,
+        env=processes.without_secrets(env, settings.token_variables) if DAGSTER in wanted else env,
+        home=services.dagster_home(settings.root, env) if DAGSTER in wanted else None,
         notebook=notebook,
         url=None if DAGSTER in wanted else settings.url,
         prefix=settings.dagster.path_prefix or "",
-        read_only=read_only,
+        read_only=settings.security.sandbox_mode,
         restarts=not options["ci"],
         largest_log=settings.logging.max_bytes,
         backups=settings.logging.backup_count,
@@ -62,11 +62,15 @@ def plan(settings: config.Config, options: Mapping[str, Any], environ: Mapping[s
     )
 
 
-def _preferred(settings: config.Config, name: str, flag: int | None) -> int:
-    """The port to try first: the flag's, the config's where it says one, that of the last time, the default."""
+def _preferred(settings: config.Config, name: str, flag: int | None, among: tuple[int, int] | None = None) -> int:
+    """The port to try first: the flag's, the config's where it says one, that of the last time, the default.
+
+    Where a range is given, nothing but the flag's lies outside of it.
+    """
     key = f"{name}.port"
     said = settings.layers.get(key) != "default"
-    return flag or (None if said else ports.remembered(settings.root).get(name)) or settings.value(key)
+    port: int = (None if said else ports.remembered(settings.root).get(name)) or settings.value(key)
+    return flag or (port if among is None or among[0] <= port <= among[1] else among[0])
 
 
 def status(root: Path) -> dict[str, Any]:
@@ -88,15 +92,15 @@ def status(root: Path) -> dict[str, Any]:
 def detach(root: Path, opens: bool) -> dict[str, Any]:
     """Start the same command behind us, in a session of its own; the document that it prints when it is ready.
 
-    Raises what it raises.
+    Raises what it raises, and `Taken` when one runs already.
     """
+    record.refuse_second(root)
     given = [word for word in sys.argv[1:] if word not in ("--detach", "--json", "--open", "--no-open")]
     script = sys.argv[0]
     program = ["-m", "daglab"] if script.endswith("__main__.py") else [script]
     command = [sys.executable, *program, *given, "--json", "--behind", "--open" if opens else "--no-open"]
-    log = root / services.LOGS / "dev.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as messages:
+    log = logs.begin(root / services.LOGS / "dev.log", 1).path
+    with log.open("xb") as messages:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=messages, start_new_session=True
         )
@@ -143,15 +147,15 @@ def wants_pages(settings: config.Config, asked: bool | None, *, ci: bool) -> boo
 def open_pages(addresses: list[str], browser: str | None) -> None:
     """Open pages in a browser, behind us: some browsers end when they are closed. A failure is noted."""
 
-    def opened() -> None:
-        for address in addresses:
-            try:
-                if not webbrowser.get(browser).open(address):
-                    raise webbrowser.Error("it did not start")
-            except (webbrowser.Error, OSError) as error:
-                output.note(f"{address} could not be opened in a browser: {error}.")
+    def opened(address: str) -> None:
+        try:
+            if not webbrowser.get(browser).open(address):
+                raise webbrowser.Error("it did not start")
+        except (webbrowser.Error, OSError) as error:
+            output.note(f"{address} could not be opened in a browser: {error}.")
 
-    threading.Thread(target=opened, daemon=True).start()
+    for address in addresses:
+        threading.Thread(target=opened, args=(address,), daemon=True).start()
 
 
 def tell(found: Mapping[str, Any], settings: config.Config) -> None:
@@ -163,8 +167,10 @@ def tell(found: Mapping[str, Any], settings: config.Config) -> None:
         output.note(f"marimo itself is at {found[MARIMO]['url']}; its token is in {found[MARIMO]['token_file']}.")
     if DAGSTER in found and found[DAGSTER]["url"] != settings.url:
         output.note(f"Other commands find this Dagster with: export DAGLAB_DAGSTER__URL={found[DAGSTER]['url']}")
-    if found["read_only"]:
+    if found["read_only"] and "pid" in found.get(DAGSTER, {}):
         output.note(f"A sandbox: it guards against {GUARDED}, from its pages and from the notebooks. No daemon runs.")
+    elif found["read_only"]:
+        output.note(f"A sandbox: it guards against {GUARDED} by daglab in the notebooks; Dagster itself takes them.")
     output.note("`daglab stop` ends it.")
 
 
@@ -193,6 +199,8 @@ def run(settings: config.Config, options: Mapping[str, Any], *, opens: bool, as_
             tell(found, settings)
         output.flush()
         told.append(True)
+        if as_json:
+            output.discard(1)  # whatever comes, a browser's own words too, it is one document
         if opens:
             pages = [found[DAGSTER]["url"]] if DAGSTER in found else []
             open_pages([*pages, *([found[MARIMO]["page"]] if MARIMO in found else [])], options["browser"])
@@ -260,11 +268,12 @@ def command(
       daglab dev --detach --json
       daglab dev --status
     """
-    more = {"dagster.url": url, "security.sandbox_mode": sandbox or None}
-    settings = config.load(output.flags(more))
     if shows_status:
-        _show_status(record.find(settings.root), as_json)
+        _show_status(record.find(config.current_directory()), as_json)
         return
+    output.drop_when_full()
+    settings = config.load(output.flags({"dagster.url": url, "security.sandbox_mode": sandbox or None}))
+    options["url"] = url
     if options["log_level"]:
         logging.getLogger("daglab").setLevel(options["log_level"].upper())
     opens = wants_pages(settings, opens, ci=options["ci"])
@@ -272,6 +281,8 @@ def command(
         plan(settings, options, os.environ)
         output.note("Starting behind you.")
         found = detach(settings.root, opens)
+        for name, error in found.get(DAGSTER, {}).get("failed_locations", {}).items():
+            output.warn(f"The code location {name} did not load: {error}")
         output.document(found) if as_json else tell(found, settings)
         return
     with events.recording(settings.root, "dev"):

@@ -19,8 +19,7 @@ def command(as_json: bool) -> None:
     Example:
       daglab stop
     """
-    settings = config.load({"env": ""})
-    root = record.find(settings.root)
+    root = record.find(config.current_directory())
     with events.recording(root, "stop"):
         stopped = record.stop(root)
         left = []
@@ -28,6 +27,9 @@ def command(as_json: bool) -> None:
             with record.held(root):
                 left = record.clear_up(root)
             services.forget_token(root)
+        if stopped:  # nobody else does it where it had to be killed
+            services.forget_token(root)
+            record.remove(root)
         if as_json:
             output.document({"ok": True, "stopped": stopped, "left_behind": left})
         elif stopped:

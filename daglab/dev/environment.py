@@ -30,8 +30,8 @@ class Plan:
     """What is to run, and how.
 
     `preferred` are ports by service, for those that are started; `url` is of the Dagster that runs already, where it
-    is not started. `home` is Dagster's folder. `restarts` says whether a service that crashes is started again,
-    `shows` whether what they print is shown.
+    is not started. `home` is the folder of a Dagster that is. `restarts` says whether a service that crashes is started
+    again, `shows` whether what they print is shown.
     """
 
     root: Path
@@ -41,7 +41,7 @@ class Plan:
     preferred: dict[str, int]
     among: tuple[int, int]
     env: dict[str, str]
-    home: Path
+    home: Path | None = None
     notebook: Path | None = None
     url: str | None = None
     prefix: str = ""
@@ -58,6 +58,8 @@ class Running:
 
     mark: str
     urls: dict[str, str]
+    ports: dict[str, int]
+    began: float = field(default_factory=time.time)
     watched: dict[str, supervision.Watched] = field(default_factory=dict)
     awaited: set[str] = field(default_factory=set)
     page: str | None = None
@@ -100,7 +102,7 @@ def _attempt(plan: Plan, lost: list[int], on_ready: Callable[[dict[str, Any]], N
         urls = {
             name: services.url(plan.host, port, plan.prefix if name == DAGSTER else "") for name, port in found.items()
         }
-        running = Running(secrets.token_hex(16), {**({DAGSTER: plan.url} if plan.url else {}), **urls})
+        running = Running(secrets.token_hex(16), {**({DAGSTER: plan.url} if plan.url else {}), **urls}, found)
         try:
             with processes.keeper() as kept:
                 try:
@@ -112,8 +114,8 @@ def _attempt(plan: Plan, lost: list[int], on_ready: Callable[[dict[str, Any]], N
         finally:
             if plan.shows:
                 supervision.show(running.watched.values())
-            record.end(record.read(plan.root))  # where the keeper was killed
             services.forget_token(plan.root)
+            record.end(record.read(plan.root))  # where the keeper was killed
             record.remove(plan.root)
 
 
@@ -148,7 +150,9 @@ def _launch(plan: Plan, running: Running, kept: processes.Keeper, service: proce
 
 
 def _wanted(plan: Plan, running: Running) -> services.Wanted:
-    own = {record.MARK: running.mark, "DAGSTER_HOME": str(plan.home), "PYTHONUNBUFFERED": "1"}
+    own = {record.MARK: running.mark, "PYTHONUNBUFFERED": "1"}
+    if plan.home:
+        own["DAGSTER_HOME"] = str(plan.home)
     if url := running.urls.get(DAGSTER):
         own["DAGLAB_DAGSTER__URL"] = url
     if plan.read_only:
@@ -229,7 +233,7 @@ def _clear_history(plan: Plan, running: Running) -> None:
     there = in_flight.api(running.urls[DAGSTER], QUERY_SECONDS)
     others = process_table.marked("DAGSTER_HOME", str(plan.home)) - process_table.marked(record.MARK, running.mark)
     try:
-        for run in in_flight.find(there):
+        for run in in_flight.find(there, before=running.began):
             if _is_own_home(plan) and not others and process_table.boot():
                 in_flight.mark(there, run)
             else:
@@ -295,4 +299,5 @@ def document(plan: Plan, running: Running) -> dict[str, Any]:
 
 def _process(running: Running, name: str) -> dict[str, Any]:
     each = running.watched.get(name)
-    return {"pid": each.pid, "log": str(each.log.path)} if each else {}
+    port = {"port": running.ports[name]} if name in running.ports else {}
+    return {**port, "pid": each.pid, "log": str(each.log.path)} if each else {}

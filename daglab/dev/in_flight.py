@@ -11,7 +11,7 @@ import requests
 
 from daglab import cancellation, dagster_api, errors, output, run_logs, run_records, runs, web
 
-STATUSES = ("STARTING", "STARTED", "CANCELING")
+STATUSES = ("QUEUED", "STARTING", "STARTED", "CANCELING")
 LOOK_SECONDS = 0.2
 
 
@@ -23,9 +23,10 @@ def api(url: str, timeout: float) -> dagster_api.DagsterApi:
     return dagster_api.DagsterApi(url, web.Session(http, timeout, retries=0))
 
 
-def find(there: dagster_api.DagsterApi) -> list[run_records.Record]:
-    """The runs under way."""
-    return list(run_records.search(there, statuses=STATUSES))
+def find(there: dagster_api.DagsterApi, *, before: float | None = None) -> list[run_records.Record]:
+    """The runs under way, and those that wait; with `before`, a `time.time`, those where nothing has happened since."""
+    found = run_records.search(there, statuses=STATUSES)
+    return [run for run in found if before is None or (run.updated or 0) < before]
 
 
 def end(there: dagster_api.DagsterApi, seconds: float, pids: Collection[int] | None = None) -> None:

@@ -25,6 +25,9 @@ class Log:
 def begin(path: Path, backups: int) -> Log:
     """A service's file, empty; what it has printed the last time is beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for each in (path, *(_backup(path, number) for number in range(1, backups + 1))):
+        if each.is_symlink():  # nobody may lead what we write astray
+            each.unlink()
     if path.exists():
         _make_room(path, backups)
         path.replace(_backup(path, 1)) if backups else path.unlink()

@@ -75,7 +75,7 @@ def remembered(root: Path) -> dict[str, int]:
 
 def remember(root: Path, ports: Mapping[str, int]) -> None:
     """Keep the ports for the next time, beside those of services that do not run now."""
-    files.write_atomic(root / LAST, json.dumps({**remembered(root), **ports}, indent=2) + "\n")
+    files.write_atomic(root / LAST, json.dumps({**remembered(root), **ports}, indent=2) + "\n", follow=False)
 
 
 @contextlib.contextmanager

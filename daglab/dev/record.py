@@ -21,6 +21,7 @@ from daglab import errors, files, process_table
 MARK = "DAGLAB_DEV"  # the variable that each child, and each of theirs, began with
 FOLDER = Path(".daglab")
 FILE = FOLDER / "dev.json"
+PROJECT_MARKS = ("daglab.yaml", ".git")
 LOCK = FOLDER / "dev.lock"
 KEEPER_SECONDS = 12.0  # for a keeper whose supervisor was killed
 STOP_SECONDS = 25.0  # for a stop that is asked for: runs are asked to end, and the tree is ended after that
@@ -28,7 +29,12 @@ STOP_SECONDS = 25.0  # for a stop that is asked for: runs are asked to end, and 
 
 @contextlib.contextmanager
 def held(root: Path) -> Iterator[None]:
-    """Be the one that runs the environment of this project. Raises `Taken`, and says where the other is."""
+    """Be the one that runs the environment of this project. Raises `Taken`, and says where the other is.
+
+    Raises `InvalidInput` where `.daglab` leads out of the project.
+    """
+    if files.inside(root, root / FOLDER / "logs") is None:
+        raise errors.InvalidInput(f"{root / FOLDER} leads out of the project.", "Take the link away.")
     files.make_folder(root / FOLDER)
     descriptor = _open_lock(root)
     try:
@@ -54,12 +60,28 @@ def is_running(root: Path) -> bool:
 
 
 def find(root: Path) -> Path:
-    """The project whose environment is meant in a folder: the nearest one, upwards, that has a record; else `root`."""
+    """The project whose environment is meant in a folder: the nearest one, upwards, that has a record; else `root`.
+
+    It is not looked for beyond the folder of a project's file or of a git repository.
+    """
     for folder in (root, *root.parents):
         with contextlib.suppress(OSError):
-            if (folder / FILE).stat().st_uid == os.getuid():  # what somebody else has written is not ours to act on
+            if (folder / FILE).lstat().st_uid == os.getuid():  # what somebody else has written is not ours to act on
                 return folder
+        if any((folder / name).exists() for name in PROJECT_MARKS):
+            return folder
     return root
+
+
+def refuse_second(root: Path) -> None:
+    """Raises `Taken`, and says where it is, when somebody runs the environment of this project."""
+    if is_running(root):
+        raise _taken(root)
+
+
+def _is_here(found: Mapping[str, Any]) -> bool:
+    """Whether a record is of this machine, whose name may change while it runs."""
+    return found.get("host") in (None, socket.gethostname()) or found.get("boot") == (process_table.boot() or None)
 
 
 def read(root: Path) -> dict[str, Any]:
@@ -80,7 +102,7 @@ def write(root: Path, what: Mapping[str, Any]) -> None:
         "host": socket.gethostname(),
         "boot": process_table.boot(),
     }
-    files.write_atomic(root / FILE, json.dumps({**who, **what}, indent=2) + "\n", mode=0o600)
+    files.write_atomic(root / FILE, json.dumps({**who, **what}, indent=2) + "\n", mode=0o600, follow=False)
 
 
 def remove(root: Path) -> None:
@@ -96,7 +118,7 @@ def clear_up(root: Path) -> list[int]:
     """
     found = read(root)
     left: set[int] = set()
-    if found.get("host") == socket.gethostname():
+    if found and _is_here(found):
         left = process_table.marked(MARK, str(found.get("mark")))
         end(found)
     remove(root)
@@ -142,18 +164,20 @@ def stop(root: Path) -> bool:
             _wait_for(found.get("pid"), found.get("started"))  # it lets go of the lock in its last moments
             end(found)
             return True
-    raise errors.TimedOut(f"daglab dev (process {found.get('pid')}) does not end.", "End it yourself with `kill -9`.")
+    hint = "End it yourself with `kill -9`." if told else "Is it in another container? Then end it there."
+    raise errors.TimedOut(f"daglab dev (process {found.get('pid')}) does not end.", hint)
 
 
 def _tell(root: Path, found: Mapping[str, Any], number: int) -> bool:
     """Send the signal to the process of the record, if it is that; one that only just starts has none yet."""
     pid = found.get("pid")
-    if found.get("host") not in (None, socket.gethostname()):
+    if not _is_here(found):
         raise _taken(root)
     if not isinstance(pid, int) or found.get("started") != process_table.started(pid):
         return False
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
+        os.kill(pid, signal.SIGCONT)  # one that was stopped hears it
     return True
 
 
@@ -172,7 +196,7 @@ def _open_lock(root: Path) -> int:
 def _taken(root: Path) -> errors.Taken:
     found = read(root)
     pages = [f"{name} at {page['url']}" for name in ("dagster", "marimo") if isinstance(page := found.get(name), dict)]
-    where = f" on {found['host']}" if found.get("host") not in (None, socket.gethostname()) else ""
+    where = "" if _is_here(found) else f" on {found['host']}"
     return errors.Taken(
         f"daglab dev runs in {root} already{where}, as process {found.get('pid', 'unknown')}"
         f"{': ' if pages else ''}{', '.join(pages)}.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -32,7 +33,7 @@ print(json.dumps([name for name in sys.argv[1:] if importlib.util.find_spec(name
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to run: which of the two, by which Python, from where, and what they print."""
+    """How services run: by which Python, from where, with which environment, and what they print."""
 
     root: Path
     python: str
@@ -46,7 +47,8 @@ class Wanted:
 def find_python(settings: config.Config, named: str | None, environ: Mapping[str, str]) -> str:
     """The project's Python: the one named, dagster.python, its .venv, the active environment, daglab's own."""
     if named or settings.layers.get("dagster.python") != "default":
-        return named or settings.python_for(settings.root)
+        python = named or settings.python_for(settings.root)
+        return os.path.abspath(python) if named and os.sep in named else python
     folders = [settings.root / environ.get("UV_PROJECT_ENVIRONMENT", ".venv"), settings.root / ".venv"]
     if environ.get("VIRTUAL_ENV"):
         folders.append(Path(environ["VIRTUAL_ENV"]))
@@ -87,7 +89,8 @@ def dagster_home(root: Path, environ: Mapping[str, str]) -> Path:
     home = root / HOME
     files.make_folder(home)
     if not (home / "dagster.yaml").exists():
-        files.write_new(home / "dagster.yaml", "telemetry:\n  enabled: false\n")
+        with contextlib.suppress(errors.Taken):  # another one has just done so
+            files.write_new(home / "dagster.yaml", "telemetry:\n  enabled: false\n")
     return home
 
 
@@ -120,7 +123,7 @@ def marimo(wanted: Wanted, port: int, notebook: Path) -> processes.Service:
 def make_token(root: Path) -> str:
     """marimo's token, anew, in a file that only the user can read."""
     token = secrets.token_urlsafe(24)
-    files.write_atomic(root / TOKEN, token, mode=0o600)
+    files.write_atomic(root / TOKEN, token, mode=0o600, follow=False)
     return token
 
 
@@ -129,7 +132,7 @@ def write_page(root: Path, url: str, token: str) -> str:
     target = escape(f"{url}/?access_token={quote(token)}")
     head = '<meta charset="utf-8"><meta name="referrer" content="no-referrer"><title>marimo</title>'
     page = f'<!doctype html>{head}<meta http-equiv="refresh" content="0; url={target}"><a href="{target}">marimo</a>\n'
-    files.write_atomic(root / PAGE, page, mode=0o600)
+    files.write_atomic(root / PAGE, page, mode=0o600, follow=False)
     return (root / PAGE).as_uri()
 
 
@@ -162,8 +165,13 @@ def answers(name: str, address: str) -> bool:
 def last_notebook(root: Path) -> Path | None:
     """The notebook that was scaffolded last and is still there."""
     for path in sorted((root / ".daglab/events").glob("*.jsonl"), reverse=True):
-        for line in reversed(files.read_lines(path)):
-            named = line.get("detail", {}).get("notebook") if line.get("command") == "scaffold" else None
+        try:
+            lines = files.read_lines(path)
+        except OSError:
+            continue
+        for line in reversed(lines):
+            detail = line.get("detail") if line.get("command") == "scaffold" else None
+            named = detail.get("notebook") if isinstance(detail, dict) else None
             if isinstance(named, str) and (root / named).is_file():
                 return root / named
     return None

@@ -26,6 +26,16 @@ import requests
 MARK = "DEV_TEST_MARK"
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "held"
 DAGLAB = [sys.executable, "-m", "daglab"]
+LOUD = """
+import sys, threading
+
+def shout():
+    while True:
+        print("x" * 999, file=sys.stderr, flush=True)
+        time.sleep(0.001)
+
+threading.Thread(target=shout, daemon=True).start()
+"""
 LAUNCH = """
 mutation {
   launchRun(executionParams: {mode: "default", selector: {
@@ -149,7 +159,7 @@ def is_free(port: int) -> bool:
 def assert_nothing_is_left(dev: Dev, *, within: float = 10) -> None:
     wait_until(lambda: not processes_of(dev.mark, dev.project), processes_of(dev.mark, dev.project), within)
     for name in ("dagster", "marimo"):
-        if "port" in dev.document.get(name, {}):
+        if name in dev.document:
             assert is_free(dev.document[name]["port"])
     assert not {"STARTING", "STARTED", "CANCELING"} & set(statuses(dev))
 
@@ -206,6 +216,7 @@ def test_what_it_tells_of_itself(begin: Begin, project: Path, cli: Callable[...,
         second = cli("dev", "--json", cwd=project)
         assert (second.exit_code, url in json.loads(second.stdout)["error"]["message"]) == (8, True)
 
+        (project / "daglab.yaml").write_text("wrong: {\n")  # who wants to stop it need not mend that first
         stopped = json.loads(cli("stop", "--json", cwd=deep).stdout)
         assert (stopped["stopped"], dev.ended()) == (True, 143)
         assert_nothing_is_left(dev)
@@ -302,8 +313,9 @@ def test_a_sandbox_changes_nothing(begin: Begin, project: Path) -> None:
 
 
 def test_marimo_beside_a_dagster_that_runs(begin: Begin, deployment: Any) -> None:
-    with begin("--no-dagster", "--url", deployment.url, "--notebook", "nb.py") as dev:
+    with begin("--no-dagster", "--url", deployment.url, "--notebook", "nb.py", DAGSTER_HOME="/own/home") as dev:
         found = dev.ready()
+        assert environ(found["marimo"]["pid"])["DAGSTER_HOME"] == "/own/home"
         assert found["dagster"] == {"url": deployment.url}
         assert environ(found["marimo"]["pid"])["DAGLAB_DAGSTER__URL"] == deployment.url
     assert requests.get(f"{deployment.url}/server_info", timeout=30).ok
@@ -343,6 +355,29 @@ def test_nothing_is_left_when_a_run_is_under_way(end: str, begin: Begin, project
             assert "is under way, and is asked to end" in dev.messages()
             assert_nothing_is_left(dev)
     assert not {"STARTING", "STARTED", "CANCELING"} & set(statuses(dev))
+
+
+def test_messages_that_nobody_reads_hold_up_nothing(begin: Begin, project: Path) -> None:
+    """A pager that stands still, a terminal with Ctrl-S: what is too much is dropped, and a signal still ends it."""
+    with (project / "definitions.py").open("a") as code:
+        code.write(LOUD)
+    (project / "daglab.yaml").write_text("logging: {max_bytes: 1000000, backup_count: 1}\n")
+    mark = uuid.uuid4().hex
+    command = [*DAGLAB, "dev", "--json", "--no-open", "--no-marimo"]
+    with subprocess.Popen(
+        command, cwd=project, env={**os.environ, MARK: mark}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        dev = Dev(process, project, mark)
+        try:
+            (project / "messages").touch()
+            pid = dev.ready()["dagster"]["pid"]
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: dev.record()["dagster"]["pid"] != pid, "it is started again")
+            process.terminate()
+            assert process.wait(timeout=20) == 143
+            assert_nothing_is_left(dev)
+        finally:
+            process.kill()
 
 
 def test_it_ends_by_sigterm_where_sigint_was_ignored(begin: Begin) -> None:

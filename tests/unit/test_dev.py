@@ -117,6 +117,8 @@ def test_which_port_is_tried_first(tmp_path: Path) -> None:
     assert preferred() == 3005
     assert preferred(**{"dagster.port": 3006}) == 3006
     assert preferred(3007, **{"dagster.port": 3006}) == 3007
+    assert dev._preferred(settings(tmp_path), "dagster", None, (3100, 3110)) == 3100
+    assert dev._preferred(settings(tmp_path), "dagster", None, (3000, 3010)) == 3005
 
 
 # --- logs
@@ -260,9 +262,57 @@ def test_a_record_that_is_none(content: str, tmp_path: Path) -> None:
 def test_one_of_another_machine_is_not_touched(tmp_path: Path) -> None:
     """On a shared folder: numbers mean other processes there."""
     with record.held(tmp_path):
-        (tmp_path / record.FILE).write_text(json.dumps({"host": "elsewhere", "pid": os.getpid(), "mark": "m"}))
+        found = {"host": "elsewhere", "boot": "another", "pid": os.getpid(), "mark": "m"}
+        (tmp_path / record.FILE).write_text(json.dumps(found))
         with pytest.raises(errors.Taken, match="already on elsewhere"):
             record.stop(tmp_path)
+
+
+def test_another_project_s_is_not_found(tmp_path: Path) -> None:
+    """One that runs above, in the home folder say, is not of a project below it."""
+    record.write(tmp_path, {})
+    inner = tmp_path / "inner" / "deep"
+    inner.mkdir(parents=True)
+    assert record.find(inner) == tmp_path
+    (inner.parent / "daglab.yaml").touch()
+    assert record.find(inner) == inner.parent
+
+
+def test_a_machine_whose_name_has_changed_is_the_same(tmp_path: Path) -> None:
+    with record.held(tmp_path):
+        record.write(tmp_path, {})
+        found = {**record.read(tmp_path), "host": "an old name"}
+        (tmp_path / record.FILE).write_text(json.dumps(found))
+        with pytest.raises(errors.Taken, match="already, as process"):
+            record.refuse_second(tmp_path)
+
+
+def test_links_do_not_lead_astray(tmp_path: Path, log: logs.Log) -> None:
+    """A repository may come with them: what they lead to stays as it is."""
+    victim, root = tmp_path / "victim", tmp_path / "project"
+    victim.write_text("mine")
+    for name in (services.TOKEN, services.PAGE, ports.LAST, record.FILE, "logs/dagster.log", "logs/dagster.log.1"):
+        path = root / (name if isinstance(name, Path) else Path(".daglab") / name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(victim)
+    services.make_token(root)
+    services.write_page(root, "http://x", "token")
+    ports.remember(root, {"dagster": 1})
+    record.write(root, {})
+    found = logs.begin(root / ".daglab/logs/dagster.log", 1)
+    append(found, b"x" * LARGEST)
+    logs.rotate(found, LARGEST, 1)
+    assert victim.read_text() == "mine"
+    assert not any(path.is_symlink() for path in root.rglob("*"))
+
+
+def test_a_folder_that_leads_out_of_the_project(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/.daglab").symlink_to(tmp_path / "outside")
+    with pytest.raises(errors.InvalidInput, match="leads out of the project"), record.held(tmp_path / "project"):
+        pass
+    assert list((tmp_path / "outside").iterdir()) == []
 
 
 def test_the_project_is_found_from_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -474,7 +524,15 @@ def test_an_error_of_the_one_behind_us_is_ours() -> None:
 
 def test_a_browser_that_is_not_there_is_noted(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     done: list[Any] = []
-    monkeypatch.setattr(dev.threading, "Thread", lambda target, daemon: type("T", (), {"start": lambda _: target()})())
+
+    class AtOnce:
+        def __init__(self, target: Any, args: Any, daemon: bool) -> None:
+            self.run = lambda: target(*args)
+
+        def start(self) -> None:
+            self.run()
+
+    monkeypatch.setattr(dev.threading, "Thread", AtOnce)
     dev.open_pages(["http://x"], "no-such-browser")
     assert "http://x could not be opened in a browser: could not locate runnable browser" in capsys.readouterr().err
     opener = type("B", (), {"open": lambda _, url: done.append(url) or True})()
