@@ -45,6 +45,9 @@ def read(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 def parse(text: str, environ: Mapping[str, str], place: str) -> dict[str, str]:
     """As `read`, of a text; errors start with `place`."""
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise errors.InvalidInput(f"{place}:{line}: no variable can hold a NUL.", "Take it out.")
     text = text.removeprefix("\ufeff")
     found: dict[str, str | None] = {}
     position = 0

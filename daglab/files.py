@@ -116,7 +116,7 @@ def append_line(path: Path, record: Mapping[str, Any], *, mode: int = 0o644) -> 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The records of a JSON lines file, oldest first; a torn or foreign line is left out, as is a missing file."""
     try:
-        lines = _read_own(path).splitlines()
+        lines = read_own(path).splitlines()
     except FileNotFoundError:
         return []
     records = []
@@ -128,7 +128,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _read_own(path: Path) -> bytes:
+def read_own(path: Path) -> bytes:
     """A file that daglab has made: not through a link, and no pipe or device that somebody has put there."""
     with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

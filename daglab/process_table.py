@@ -56,8 +56,19 @@ def tree(table: Mapping[int, Process], pid: int) -> list[Process]:
 
 def marked(variable: str, value: str) -> set[int]:
     """The processes that began with this variable in their environment; without us, and without what has ended."""
-    name = f"{variable}={value}".encode()
+    name = os.fsencode(f"{variable}={value}")
     return {pid for pid in _pids() if pid != os.getpid() and name in _environ(pid)}
+
+
+def with_folder(variable: str, folder: Path) -> set[int]:
+    """The processes that began with this variable naming this folder, however it is written; without us."""
+    begin, wanted = os.fsencode(f"{variable}="), os.path.realpath(folder)
+    found = set()
+    for pid in _pids():
+        for entry in _environ(pid) if pid != os.getpid() else ():
+            if entry.startswith(begin) and os.path.realpath(os.fsdecode(entry[len(begin) :])) == wanted:
+                found.add(pid)
+    return found
 
 
 def command(pid: int) -> list[str]:

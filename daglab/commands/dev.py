@@ -98,7 +98,9 @@ def detach(root: Path, opens: bool) -> dict[str, Any]:
     given = [word for word in sys.argv[1:] if word not in ("--detach", "--json", "--open", "--no-open")]
     script = sys.argv[0]
     program = ["-m", "daglab"] if script.endswith("__main__.py") else [script]
-    command = [sys.executable, *program, *given, "--json", "--behind", "--open" if opens else "--no-open"]
+    place = given.index("--") if "--" in given else len(given)
+    given[place:place] = ["--json", "--behind", "--open" if opens else "--no-open"]
+    command = [sys.executable, *program, *given]
     log = logs.begin(root / services.LOGS / "dev.log", 1).path
     with log.open("xb") as messages:
         child = subprocess.Popen(
@@ -205,13 +207,13 @@ def run(settings: config.Config, options: Mapping[str, Any], *, opens: bool, as_
             pages = [found[DAGSTER]["url"]] if DAGSTER in found else []
             open_pages([*pages, *([found[MARIMO]["page"]] if MARIMO in found else [])], options["browser"])
 
-    with record.held(settings.root):
+    with record.held(settings.root) as is_ours:
         if left := record.clear_up(settings.root):
             output.note(f"A killed one had left {len(left)} processes behind; they are ended.")
         if wanted.host not in LOOPBACK:
             output.warn(f"{wanted.host} can be reached by others, and Dagster asks nobody who they are.")
         with _ends_quietly(told, as_json):
-            environment.serve(wanted, ready)
+            environment.serve(wanted, ready, is_ours)
 
 
 @contextlib.contextmanager

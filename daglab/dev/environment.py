@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -64,6 +64,7 @@ class Running:
     awaited: set[str] = field(default_factory=set)
     page: str | None = None
     broken: dict[str, str] = field(default_factory=dict)
+    has_answered: bool = False
     is_ready: bool = False
 
 
@@ -75,16 +76,17 @@ class PortLost(Exception):
         self.name, self.port = name, port
 
 
-def serve(plan: Plan, on_ready: Callable[[dict[str, Any]], None]) -> None:
+def serve(plan: Plan, on_ready: Callable[[dict[str, Any]], None], is_ours: Callable[[], bool]) -> None:
     """Run the environment until a signal or a crash ends it; `on_ready` gets the document of what runs.
 
-    For who holds `record.held`. Raises `NotGood` for a service that does not run, `Taken` when there is no port.
+    For who holds `record.held`, which gives `is_ours`. Raises `NotGood` for a service that does not run, and when
+    `.daglab` is taken away, `Taken` when there is no port.
     Nothing is left when this ends, however it does.
     """
     lost: list[int] = []
     while True:
         try:
-            _attempt(plan, lost, on_ready)
+            _attempt(plan, lost, on_ready, is_ours)
         except PortLost as error:
             lost.append(error.port)
             if len(lost) > LOST_PORTS:
@@ -95,7 +97,9 @@ def serve(plan: Plan, on_ready: Callable[[dict[str, Any]], None]) -> None:
             output.warn(f"Port {error.port} was taken while {error.name} started: trying another.")
 
 
-def _attempt(plan: Plan, lost: list[int], on_ready: Callable[[dict[str, Any]], None]) -> None:
+def _attempt(
+    plan: Plan, lost: list[int], on_ready: Callable[[dict[str, Any]], None], is_ours: Callable[[], bool]
+) -> None:
     """One start of everything, to its end."""
     with contextlib.ExitStack() as held:
         found = _ports(plan, held, lost)
@@ -108,15 +112,17 @@ def _attempt(plan: Plan, lost: list[int], on_ready: Callable[[dict[str, Any]], N
                 try:
                     _start(plan, running, kept, found)
                     ports.remember(plan.root, found)
-                    _watch(plan, running, kept, found, on_ready)
+                    for _ in _watch(plan, running, kept, found, on_ready):
+                        if not is_ours():
+                            raise errors.NotGood(
+                                f"{plan.root / record.FOLDER} was taken away, with the history.", "Start it again."
+                            )
                 finally:
                     _leave(plan, running)
         finally:
-            if plan.shows:
-                supervision.show(running.watched.values())
             services.forget_token(plan.root)
-            record.end(record.read(plan.root))  # where the keeper was killed
-            record.remove(plan.root)
+            record.end({"mark": running.mark})  # where the keeper was killed
+            record.remove(plan.root, running.mark)
 
 
 def _ports(plan: Plan, held: contextlib.ExitStack, lost: list[int]) -> dict[str, int]:
@@ -167,8 +173,8 @@ def _watch(
     kept: processes.Keeper,
     found: dict[str, int],
     on_ready: Callable[[dict[str, Any]], None],
-) -> None:
-    """Look after what runs, for ever."""
+) -> Iterator[None]:
+    """Look after what runs, for ever; a look at a time."""
     began = said = time.monotonic()
     while True:
         if plan.shows:
@@ -178,6 +184,7 @@ def _watch(
             _refuse_early_end(running, kept, found)
         for fresh in supervision.look(kept, running.watched.values(), restarts=plan.restarts and running.is_ready):
             running.awaited |= {fresh.name} & {DAGSTER, MARIMO}
+            began = said = time.monotonic()
             _write(plan, running, kept)
         for name in sorted(running.awaited):
             if _is_up(running, name, found[name]) and (name != DAGSTER or _greet(plan, running, kept)):
@@ -191,6 +198,7 @@ def _watch(
         if running.awaited and time.monotonic() - said >= PROGRESS_SECONDS:
             said = time.monotonic()
             output.note(f"Waiting for {' and '.join(sorted(running.awaited))} ({said - began:.0f} s).")
+        yield
         time.sleep(TICK if running.awaited else CALM_TICK)
 
 
@@ -215,6 +223,7 @@ def _is_up(running: Running, name: str, port: int) -> bool:
 def _greet(plan: Plan, running: Running, kept: processes.Keeper) -> bool:
     """Once Dagster answers: tell what failed to load, clear up its history, start its daemon. False to ask again."""
     there = in_flight.api(running.urls[DAGSTER], QUERY_SECONDS)
+    running.has_answered = True
     try:
         locations = entities.workspace(there).broken
     except errors.Unreachable:
@@ -231,7 +240,7 @@ def _greet(plan: Plan, running: Running, kept: processes.Keeper) -> bool:
 def _clear_history(plan: Plan, running: Running) -> None:
     """Runs that a killed environment has left as if they were under way."""
     there = in_flight.api(running.urls[DAGSTER], QUERY_SECONDS)
-    others = process_table.marked("DAGSTER_HOME", str(plan.home)) - process_table.marked(record.MARK, running.mark)
+    others = _others(plan, running)
     try:
         for run in in_flight.find(there, before=running.began):
             if _is_own_home(plan) and not others and process_table.boot():
@@ -245,10 +254,15 @@ def _clear_history(plan: Plan, running: Running) -> None:
         output.warn(f"Runs that were left under way could not be looked for: {error.message}")
 
 
+def _others(plan: Plan, running: Running) -> set[int]:
+    """Processes of somebody else that have the same history."""
+    there = process_table.with_folder("DAGSTER_HOME", plan.home) if plan.home else set()
+    return there - process_table.marked(record.MARK, running.mark)
+
+
 def _start_daemon(plan: Plan, running: Running, kept: processes.Keeper) -> None:
     """Two daemons of one history would get in each other's way."""
-    mine = process_table.marked(record.MARK, running.mark)
-    for pid in process_table.marked("DAGSTER_HOME", str(plan.home)) - mine:
+    for pid in _others(plan, running):
         words = process_table.command(pid)
         if "dagster._daemon" in words or any(os.path.basename(word) == "dagster-daemon" for word in words):
             output.note(f"Process {pid} is a daemon of {plan.home} already: no other is started.")
@@ -259,7 +273,7 @@ def _start_daemon(plan: Plan, running: Running, kept: processes.Keeper) -> None:
 
 def _leave(plan: Plan, running: Running) -> None:
     """What has to be done while Dagster still answers."""
-    if DAGSTER in running.watched and DAGSTER not in running.awaited and not plan.read_only:
+    if running.has_answered and DAGSTER not in running.awaited and not plan.read_only:
         there = in_flight.api(running.urls[DAGSTER], RUNS_SECONDS)
         # A history of the user's own may hold runs that somebody else's daemon looks after.
         ours = None if _is_own_home(plan) else process_table.marked(record.MARK, running.mark)

@@ -51,8 +51,9 @@ def is_free(port: int, host: str) -> bool:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(address)
             sock.listen()
-    except socket.gaierror as error:
-        raise errors.InvalidInput(f"{host} is no host: {error.strerror}.", "Name an address of this machine.") from None
+    except (socket.gaierror, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no name"
+        raise errors.InvalidInput(f"{host} is no host: {why}.", "Name an address of this machine.") from None
     except PermissionError:
         return False  # those below 1024 are root's
     except OSError as error:
@@ -66,7 +67,7 @@ def is_free(port: int, host: str) -> bool:
 def remembered(root: Path) -> dict[str, int]:
     """The ports of the last time, by service; none where nothing, or something else, is written there."""
     try:
-        found = json.loads((root / LAST).read_text("utf-8"))
+        found = json.loads(files.read_own(root / LAST))
     except (OSError, ValueError):
         return {}
     known = found.items() if isinstance(found, dict) else ()

@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,18 @@ FOLDER = Path(".daglab")
 FILE = FOLDER / "dev.json"
 PROJECT_MARKS = ("daglab.yaml", ".git")
 LOCK = FOLDER / "dev.lock"
+START_SECONDS = 5.0  # for one that starts to write who it is
+SHORTEST_MARK = 32
 KEEPER_SECONDS = 12.0  # for a keeper whose supervisor was killed
 STOP_SECONDS = 25.0  # for a stop that is asked for: runs are asked to end, and the tree is ended after that
 
 
 @contextlib.contextmanager
-def held(root: Path) -> Iterator[None]:
-    """Be the one that runs the environment of this project. Raises `Taken`, and says where the other is.
+def held(root: Path) -> Iterator[Callable[[], bool]]:
+    """Be the one that runs the environment of this project; what is given says whether it still is.
 
-    Raises `InvalidInput` where `.daglab` leads out of the project.
+    Somebody may take `.daglab` away. Raises `Taken`, and says where the other is, and `InvalidInput` where `.daglab`
+    leads out of the project.
     """
     if files.inside(root, root / FOLDER / "logs") is None:
         raise errors.InvalidInput(f"{root / FOLDER} leads out of the project.", "Take the link away.")
@@ -43,9 +46,16 @@ def held(root: Path) -> Iterator[None]:
             if time.monotonic() >= deadline:
                 raise _taken(root)
             time.sleep(0.05)
-        yield
+        yield lambda: _is_at(descriptor, root / LOCK)
     finally:
         os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except OSError:
+        return False
 
 
 def is_running(root: Path) -> bool:
@@ -87,7 +97,7 @@ def _is_here(found: Mapping[str, Any]) -> bool:
 def read(root: Path) -> dict[str, Any]:
     """What is written about it; nothing for what is missing or no record."""
     try:
-        found = json.loads((root / FILE).read_text("utf-8"))
+        found = json.loads(files.read_own(root / FILE))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -105,43 +115,43 @@ def write(root: Path, what: Mapping[str, Any]) -> None:
     files.write_atomic(root / FILE, json.dumps({**who, **what}, indent=2) + "\n", mode=0o600, follow=False)
 
 
-def remove(root: Path) -> None:
-    """Nobody runs it any more."""
-    (root / FILE).unlink(missing_ok=True)
+def remove(root: Path, mark: str | None = None) -> None:
+    """Nobody runs it any more; with a mark, where the record is of that one."""
+    if mark is None or read(root).get("mark") == mark:
+        (root / FILE).unlink(missing_ok=True)
 
 
 def clear_up(root: Path) -> list[int]:
     """End what a killed one has left behind, and forget it; the numbers of the processes that were left.
 
-    For who holds the lock. A process counts as left behind when it began with the record's own mark; its keeper, where
-    that is still at work, is waited for. Raises `OutcomeUnknown` when something can't be ended.
+    For who holds the lock. A process counts as left behind when it began with the record's own mark; the record of
+    another folder, as in a copy of a project, says nothing. Raises `Taken` when the one of the record lives, whose lock
+    somebody has taken away, and `OutcomeUnknown` when something can't be ended.
     """
     found = read(root)
     left: set[int] = set()
-    if found and _is_here(found):
-        left = process_table.marked(MARK, str(found.get("mark")))
+    if _is_of(found, root) and _is_here(found):
+        if _lives(found):
+            raise _taken(root)
+        left = process_table.marked(MARK, str(found["mark"]))
         end(found)
     remove(root)
     return sorted(left)
 
 
 def end(found: Mapping[str, Any]) -> None:
-    """End all that carries the mark of this record. Raises `OutcomeUnknown` when something withstands."""
-    mark = str(found.get("mark"))
-    _wait_for(found.get("keeper"), found.get("keeper_started"))
-    if left := process_table.end(lambda: process_table.marked(MARK, mark)):
+    """End all that carries a record's mark, and its keeper. Raises `OutcomeUnknown` when something withstands."""
+    keeper, began = found.get("keeper"), found.get("keeper_started")
+    if isinstance(keeper, int) and isinstance(began, int) and process_table.started(keeper) == began:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(keeper, signal.SIGCONT)  # one that was stopped goes on with its work
+        if not _wait_for(keeper, began):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(keeper, signal.SIGKILL)
+    if left := process_table.end(lambda: process_table.marked(MARK, str(found["mark"]))):
         raise errors.OutcomeUnknown(
             f"These processes could not be ended: {', '.join(map(str, sorted(left)))}.", "Look at them with `ps -ef`."
         )
-
-
-def _wait_for(pid: Any, started: Any) -> None:
-    """Wait until a process, which is about to, has ended."""
-    deadline = time.monotonic() + KEEPER_SECONDS
-    while isinstance(pid, int) and isinstance(started, int) and process_table.started(pid) == started:
-        if time.monotonic() >= deadline:
-            return
-        time.sleep(process_table.LOOK_SECONDS)
 
 
 def stop(root: Path) -> bool:
@@ -149,35 +159,65 @@ def stop(root: Path) -> bool:
 
     Raises `Taken` when it runs elsewhere, and `TimedOut` when it does not end.
     """
-    found = read(root)
-    if not is_running(root):
+    found = _running(root)
+    if found is None:
         return False
     for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, 1.0)):
-        deadline, told = time.monotonic() + seconds, False
-        while is_running(root):
-            found = read(root) or found
-            told = told or _tell(root, found, number)
-            if time.monotonic() >= deadline:
-                break
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(found["pid"], number)
+            os.kill(found["pid"], signal.SIGCONT)  # one that was stopped hears it
+        deadline = time.monotonic() + seconds
+        while _lives(found) and time.monotonic() < deadline:
             time.sleep(0.05)
-        else:
-            _wait_for(found.get("pid"), found.get("started"))  # it lets go of the lock in its last moments
+        if not _lives(found):
             end(found)
             return True
-    hint = "End it yourself with `kill -9`." if told else "Is it in another container? Then end it there."
-    raise errors.TimedOut(f"daglab dev (process {found.get('pid')}) does not end.", hint)
+    raise errors.TimedOut(f"daglab dev (process {found['pid']}) does not end.", "End it yourself with `kill -9`.")
 
 
-def _tell(root: Path, found: Mapping[str, Any], number: int) -> bool:
-    """Send the signal to the process of the record, if it is that; one that only just starts has none yet."""
-    pid = found.get("pid")
-    if not _is_here(found):
-        raise _taken(root)
-    if not isinstance(pid, int) or found.get("started") != process_table.started(pid):
+def _running(root: Path) -> dict[str, Any] | None:
+    """The record of the one that runs, None without one. One that only just starts has none yet, and is waited for."""
+    deadline = time.monotonic() + START_SECONDS
+    while is_running(root):
+        found = read(root)
+        if not _is_here(found):
+            raise _taken(root)
+        if _is_of(found, root) and _lives(found):
+            return found
+        if time.monotonic() >= deadline:
+            raise errors.TimedOut(
+                f"daglab dev runs in {root}, and what it has written is not of it.", "Is it in another container?"
+            )
+        time.sleep(0.05)
+    return None
+
+
+def _is_of(found: Mapping[str, Any], root: Path) -> bool:
+    """Whether a record is whole, and was written for this folder."""
+    mark, pid = found.get("mark"), found.get("pid")
+    whole = isinstance(mark, str) and len(mark) >= SHORTEST_MARK and isinstance(pid, int)
+    return whole and found.get("project") == str(root)
+
+
+def _lives(found: Mapping[str, Any]) -> bool:
+    """Whether the process of a record is still there; without /proc, whether some process has its number."""
+    started = process_table.started(found["pid"])
+    if process_table.boot():
+        return started is not None and started == found.get("started")
+    try:
+        os.kill(found["pid"], 0)
+    except OSError:
         return False
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
-        os.kill(pid, signal.SIGCONT)  # one that was stopped hears it
+    return True
+
+
+def _wait_for(pid: int, started: int) -> bool:
+    """Wait until a process, which is about to, has ended; whether it has."""
+    deadline = time.monotonic() + KEEPER_SECONDS
+    while process_table.started(pid) == started:
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(process_table.LOOK_SECONDS)
     return True
 
 

@@ -23,6 +23,8 @@ from typing import Any
 import pytest
 import requests
 
+from daglab import processes
+
 MARK = "DEV_TEST_MARK"
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "held"
 DAGLAB = [sys.executable, "-m", "daglab"]
@@ -231,13 +233,18 @@ def test_both_pages_are_opened_and_others_may_reach_them(begin: Begin, project: 
     browser, opened = project / "browser", project / "opened"
     browser.write_text(f'#!/bin/sh\necho "$1" >> {opened}\n')
     browser.chmod(0o755)
-    where = ["--host", "0.0.0.0", "--port-range", "3050-3060", "--dagster-port", "3050", "--marimo-port", "3055"]
+    one, other = processes.find_free_port(), processes.find_free_port()
+    where = ["--host", "0.0.0.0", "--port-range", "3050-3060", "--dagster-port", f"{one}", "--marimo-port", f"{other}"]
     with begin("--open", "--browser", f"{browser} %s", "--notebook", "nb.py", *where) as dev:
         found = dev.ready()
-        assert (found["dagster"]["url"], found["marimo"]["url"]) == ("http://127.0.0.1:3050", "http://127.0.0.1:3055")
+        assert (found["dagster"]["port"], found["marimo"]["port"]) == (one, other)
+        assert (found["dagster"]["url"], found["marimo"]["url"]) == (
+            f"http://127.0.0.1:{one}",
+            f"http://127.0.0.1:{other}",
+        )
         pages = [found["dagster"]["url"], found["marimo"]["page"]]
         wait_until(lambda: opened.exists() and len(opened.read_text().split()) == 2, "both were opened")
-        assert opened.read_text().split() == pages
+        assert sorted(opened.read_text().split()) == sorted(pages)
         assert "0.0.0.0 can be reached by others, and Dagster asks nobody who they are" in dev.messages()
 
 
@@ -417,6 +424,22 @@ def test_a_crash_is_mended_and_a_second_one_too(begin: Begin) -> None:
         dev.process.send_signal(signal.SIGINT)
         assert dev.ended() == 130
         assert_nothing_is_left(dev)
+
+
+def test_a_copy_of_the_project_and_a_folder_that_is_taken_away(
+    begin: Begin, project: Path, tmp_path: Path, cli: Callable[..., Any]
+) -> None:
+    """The record that is copied says nothing of the copy; and without its folder it ends, and touches no other."""
+    with begin("--no-marimo") as dev:
+        dev.ready()
+        copy = tmp_path / "copy"
+        shutil.copytree(project, copy)
+        assert cli("stop", cwd=copy).stdout == "Nothing was running.\n"
+        assert requests.get(f"{dev.document['dagster']['url']}/server_info", timeout=30).ok
+        shutil.rmtree(project / ".daglab")
+        assert dev.ended() == 4
+        assert "was taken away, with the history" in dev.messages()
+        wait_until(lambda: not processes_of(dev.mark, project), "nothing is left", 10)
 
 
 def test_in_ci_the_first_crash_ends_it(begin: Begin) -> None:

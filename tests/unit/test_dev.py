@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from daglab import config, errors, processes
+from daglab import config, errors, process_table, processes
 from daglab.commands import dev
 from daglab.dev import logs, ports, record, services, supervision
 
@@ -83,7 +85,8 @@ with contextlib.ExitStack() as held:
 
 
 @pytest.mark.parametrize(
-    ("host", "said"), [("nowhere.invalid", "is no host"), ("203.0.113.1", "is no address of this")]
+    ("host", "said"),
+    [("nowhere.invalid", "is no host"), ("a..b", "is no host"), ("203.0.113.1", "is no address of this")],
 )
 def test_a_host_that_is_not_ours(host: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: Any, **__: Any) -> Any:
@@ -285,6 +288,69 @@ def test_a_machine_whose_name_has_changed_is_the_same(tmp_path: Path) -> None:
         (tmp_path / record.FILE).write_text(json.dumps(found))
         with pytest.raises(errors.Taken, match="already, as process"):
             record.refuse_second(tmp_path)
+
+
+@pytest.fixture
+def orphan(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with the mark that the record of the project says."""
+    env = {**os.environ, record.MARK: "5" * 32}
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], env=env) as process:
+        yield process
+        process.kill()
+
+
+def of_a_killed_one(root: Path, **more: Any) -> None:
+    """A record whose process is gone."""
+    record.write(root, {"mark": "5" * 32, "project": str(root)})
+    (root / record.FILE).write_text(json.dumps({**record.read(root), "started": 1, **more}))
+
+
+def test_what_a_killed_one_has_left_is_ended(tmp_path: Path, orphan: Any) -> None:
+    of_a_killed_one(tmp_path)
+    with record.held(tmp_path):
+        assert record.clear_up(tmp_path) == [orphan.pid]
+    assert orphan.wait() < 0
+    assert record.read(tmp_path) == {}
+
+
+@pytest.mark.parametrize("more", [{"project": "/elsewhere"}, {"mark": None}, {"mark": ""}, {"pid": "x"}])
+def test_the_record_of_a_copy_says_nothing(more: dict[str, Any], tmp_path: Path, orphan: Any) -> None:
+    of_a_killed_one(tmp_path, **more)
+    with record.held(tmp_path):
+        assert record.clear_up(tmp_path) == []
+    assert orphan.poll() is None
+    assert record.read(tmp_path) == {}
+
+
+def test_one_whose_lock_was_taken_away_is_not_cleared_up(tmp_path: Path, orphan: Any) -> None:
+    """It lives: its record names this very process."""
+    with record.held(tmp_path) as is_ours:
+        record.write(tmp_path, {"mark": "5" * 32, "project": str(tmp_path)})
+        assert is_ours()
+        (tmp_path / record.LOCK).unlink()
+        assert not is_ours()
+        with record.held(tmp_path), pytest.raises(errors.Taken):
+            record.clear_up(tmp_path)
+        record.remove(tmp_path, "another mark")
+        assert record.read(tmp_path)["mark"] == "5" * 32
+    assert orphan.poll() is None
+
+
+def test_a_keeper_that_was_stopped_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "KEEPER_SECONDS", 0.3)
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"]) as keeper:
+        os.kill(keeper.pid, signal.SIGSTOP)
+        began = process_table.started(keeper.pid)
+        record.end({"mark": "5" * 32, "keeper": keeper.pid, "keeper_started": began})
+        assert keeper.wait() == -signal.SIGKILL
+
+
+def test_a_pipe_in_place_of_the_record(tmp_path: Path) -> None:
+    (tmp_path / ".daglab").mkdir()
+    for name in (record.FILE, ports.LAST):
+        os.mkfifo(tmp_path / name)
+    assert record.read(tmp_path) == {}
+    assert ports.remembered(tmp_path) == {}
 
 
 def test_links_do_not_lead_astray(tmp_path: Path, log: logs.Log) -> None:

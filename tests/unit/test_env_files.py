@@ -92,3 +92,8 @@ def test_a_wrong_line_is_named(text: str, line: int, tmp_path: Path) -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(errors.NotSetUp, match="environment file"):
         env_files.read(tmp_path / "none.env", {})
+
+
+def test_a_nul_is_in_no_variable() -> None:
+    with pytest.raises(errors.InvalidInput, match="f:2: no variable can hold a NUL"):
+        env_files.parse("A=1\nB=x\0y\n", {}, "f")

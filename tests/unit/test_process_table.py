@@ -95,3 +95,15 @@ def test_who_listens() -> None:
         assert process_table.listens([os.getpid()], port) is True
         assert process_table.listens([1], port) is False
     assert process_table.listens([os.getpid()], port) is None
+
+
+def test_a_folder_however_it_is_written(mark: str, tmp_path: Path) -> None:
+    folder = tmp_path / "größe \udcff"
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    for text in (f"{folder}/", str(tmp_path / "link"), f"{tmp_path}/./link/../link"):
+        env = {**os.environ, "TABLE_TEST": mark, "TABLE_HOME": text}
+        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], env=env) as process:
+            wait_until(lambda: process_table.marked("TABLE_HOME", text), "it is up")  # noqa: B023
+            assert process_table.with_folder("TABLE_HOME", folder) == {process.pid}
+            process.kill()
