@@ -11,7 +11,8 @@ import tempfile
 
 # Those that launch most, beside the others; together they are all there is. Each half has a Dagster of its own.
 LAUNCHING = [
-    f"tests/integration/test_{name}.py" for name in ("run", "runs_command", "backfills", "launch_keys", "strangers")
+    f"tests/integration/test_{name}.py"
+    for name in ("run", "runs_command", "backfills", "launch_keys", "strangers", "outages", "keeper_dagster")
 ]
 HALVES = (LAUNCHING, [f"--ignore={path}" for path in LAUNCHING])
 

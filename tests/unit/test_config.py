@@ -19,6 +19,9 @@ TRUSTED = ("dagster.auth.token_file", "dagster.auth.token_command")
 
 # A valid value that is not the default, for each key that a check guards; else by type.
 SAMPLES: dict[str, Any] = {
+    "defaults.open_browser": False,
+    "logging.level": "ERROR",
+    "logging.max_bytes": 100_000,
     "dagster.host": "dagster.example.com",
     "dagster.url": "https://dagster.example.com/team",
     "dagster.path_prefix": "/team",

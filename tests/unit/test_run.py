@@ -399,7 +399,7 @@ def test_a_queue_is_warned_of_once(ran: Ran, dagster: Any, monkeypatch: pytest.M
     assert asked(dagster).count("Daemons") == 1
     [text] = warned
     assert "dagster-daemon run" in text
-    assert "dagster dev" in text
+    assert "daglab dev" in text
 
 
 # --- the time is up
