@@ -99,6 +99,9 @@ def end(find: Callable[[], set[int]], *, terminate: float = 2.0, kill: float = 5
             told |= left
             time.sleep(LOOK_SECONDS)
         if not left:
+            time.sleep(LOOK_SECONDS)  # in the middle of its exec a process shows no environment
+            left = find()
+        if not left:
             return set()
     return left
 
