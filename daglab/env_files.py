@@ -53,7 +53,7 @@ def parse(text: str, environ: Mapping[str, str], place: str) -> dict[str, str]:
     position = 0
     while position < len(text):
         match = _LINE.match(text, position)
-        if match is None or match.end() == position:
+        if match is None:
             line = text.count("\n", 0, position) + 1
             raise errors.InvalidInput(
                 f"{place}:{line}: this is not NAME=VALUE.", "A value with blanks, # or quotes stands in quotes."

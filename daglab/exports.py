@@ -25,7 +25,6 @@ NOTEBOOK_SUFFIXES = (".py", ".md", ".qmd")  # the ones that marimo takes
 TAIL_LINES = 6
 TEMPORARY = ".daglab-"
 NO_MARIMO = re.compile(r": No module named marimo(\.__main__\b.*)?$")
-COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
 @dataclass(frozen=True)
@@ -276,7 +275,7 @@ def _failed(
 
 
 def _crashed(notebook: Path, python: str, finished: processes.Finished) -> errors.DaglabError:
-    lines = COLOUR.sub("", finished.stderr).strip().splitlines()
+    lines = parse.without_colours(finished.stderr).strip().splitlines()
     last = lines[-1] if lines else ""
     if "NonMarimoPythonScriptError" in last:
         return _not_a_notebook(notebook, python)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -93,6 +94,20 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def open_lock(path: Path) -> int:
+    """The descriptor of a file that stands for a lock; it is made when it is missing, and no link is followed."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def try_lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Take the lock, which goes with the descriptor, however the process ends; whether it could be had at once."""
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def append_line(path: Path, record: Mapping[str, Any], *, mode: int = 0o644) -> None:
     """Append one JSON line under a lock; a last line torn by a crash is ended first.
 
@@ -168,13 +183,10 @@ def inside(root: Path, path: Path) -> Path | None:
 def _lock(descriptor: int) -> None:
     """Take the lock; who holds it longer than a line takes does not hold up a command for ever."""
     deadline = time.monotonic() + LONGEST_LOCK
-    while True:
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(0.01)
+    while not try_lock(descriptor):
+        if time.monotonic() >= deadline:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        time.sleep(0.01)
 
 
 def _write_whole(descriptor: int, line: bytes, size: int) -> None:

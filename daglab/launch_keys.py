@@ -93,13 +93,15 @@ def of(key: Key, wanted: plans.Wanted) -> Key:
 def recall(api: dagster_api.DagsterApi, wanted: plans.Wanted, key: Key | None) -> tuple[plans.Wanted, str | None]:
     """What is to be prepared for a key that was used before, and the id of the backfill that it made, if it did.
 
-    What is missing is not what it was then: the partitions are those that the key's run has.
+    What is missing is not what it was then: the partitions are those that the key's run has. Raises `InvalidInput` for
+    a key that was used for something else, be it a run or a backfill.
     """
-    if key is None or wanted.choice is None:
+    if key is None:
         return wanted, None
-    if found := _backfills(api, key).found(key):
-        return wanted, found.id
-    if not wanted.choice.missing or not (run := _runs(api, key, 0).found(key)):
+    backfill, run = _backfills(api, key).found(key), _runs(api, key, 0).found(key)
+    if backfill:
+        return wanted, backfill.id
+    if run is None or wanted.choice is None or not wanted.choice.missing:
         return wanted, None
     if run.partition is not None:
         return dataclasses.replace(wanted, choice=None, partition=run.partition), None

@@ -21,6 +21,7 @@ MAX_DEPTH = 20
 MAX_VALUES = 1000
 
 # A host's name, or an address in brackets. Libraries disagree on where a host with other characters ends.
+_COLOURS = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
 _NETLOC = re.compile(r"([\w-]{1,63}(\.[\w-]{1,63})*\.?|\[[0-9a-fA-F:.]+\])(:[0-9]+)?")
 # What PyYAML's constructors let through for text that their patterns take and they can't read: 0x_, !!bool maybe.
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
@@ -173,6 +174,11 @@ def origin(url: str) -> str:
     port = parts.port or (443 if parts.scheme == "https" else 80)
     host = (parts.hostname or "").lower()
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def without_colours(text: str) -> str:
+    """Text without what a terminal would take for colours and the like (ECMA-48's control sequences)."""
+    return _COLOURS.sub("", text)
 
 
 def is_loopback(url: str) -> bool:

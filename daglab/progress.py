@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from daglab import dagster_api, errors, output, run_logs, run_records, runs
+from daglab import dagster_api, errors, launches, output, run_logs, run_records, runs
 
 
 def show(
@@ -55,7 +55,7 @@ def entry(api: dagster_api.DagsterApi, record: run_records.Record) -> dict[str, 
     known = run_records.document(api, record)
     for name in ("tags", "updated_at"):
         del known[name]
-    return {**known, "launch_id": record.tags.get("daglab/launch_id"), "steps": [], "errors": []}
+    return {**known, "launch_id": record.tags.get(launches.LAUNCH_TAG), "steps": [], "errors": []}
 
 
 def failure(found: run_logs.Failure) -> dict[str, Any]:

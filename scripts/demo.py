@@ -15,14 +15,13 @@ from pathlib import Path
 
 import requests
 
-from daglab import attach, config, dagster_api, processes
+from daglab import attach, config, dagster_api, process_table, processes
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ASSET = "orders"
 PATIENCE = 180.0  # seconds until Dagster has to answer
 LAST_BREATH = 20.0  # seconds for what an interrupted command leaves to its keeper
 MARK = "DAGLAB_DEMO"  # the variable that everything started here carries, with the demo's folder
-PROC = Path("/proc")
 
 
 def main() -> None:
@@ -114,7 +113,7 @@ def walk(project: Path, home: Path, url: str, pages: str) -> str:
 
 def check_nothing_left(folder: Path) -> None:
     """Say that nothing of the demo is running, or end with the names of what is."""
-    if not PROC.joinpath("self", "environ").exists():
+    if not process_table.boot():
         print("\nEverything is stopped again (not checked: this system has no /proc).")
         return
     deadline = time.monotonic() + LAST_BREATH
@@ -127,16 +126,7 @@ def check_nothing_left(folder: Path) -> None:
 
 def processes_of(folder: Path) -> dict[int, str]:
     """The running processes that carry the mark of the demo in `folder`, by id."""
-    mark = os.fsencode(f"{MARK}={folder}")
-    found = {}
-    for process in PROC.glob("[0-9]*"):
-        try:
-            if mark in (process / "environ").read_bytes().split(b"\0"):
-                name = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-                found[int(process.name)] = name.strip()
-        except OSError:  # it has ended, or is somebody else's
-            continue
-    return found
+    return {pid: " ".join(process_table.command(pid)) for pid in process_table.marked(MARK, str(folder))}
 
 
 def read_back(url: str) -> str:

@@ -19,7 +19,7 @@ FLOORS = [
     ["errors", "redaction"],
     ["children.keeper", "children.observation", "children"],
     ["files", "git", "observations", "parse", "render", "processes", "process_table"],
-    ["env_files", "dev.logs", "dev.ports", "dev.record", "dev"],
+    ["env_files", "dev.entrance", "dev.logs", "dev.ports", "dev.record", "dev"],
     ["output"],
     ["notebooks", "config_keys"],
     ["config_files", "config_edit"],

@@ -63,8 +63,7 @@ WORDS = words()
 
 
 def options(command: click.Command) -> Iterator[click.Option]:
-    """Those that the help shows."""
-    return (param for param in command.params if isinstance(param, click.Option) and not param.hidden)
+    return (param for param in command.params if isinstance(param, click.Option))
 
 
 @pytest.mark.parametrize("path", COMMANDS)

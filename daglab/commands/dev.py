@@ -16,16 +16,16 @@ from typing import Any
 
 import click
 
-from daglab import config, config_keys, dagster_api, env_files, errors, events, output, process_table, processes
+from daglab import config, config_keys, dagster_api, env_files, errors, events, output, parse, process_table, processes
 from daglab.dev import environment, logs, ports, record, services, supervision
 from daglab.dev.services import DAEMON, DAGSTER, MARIMO
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GUARDED = "launches, cancellations, reports and all else that changes Dagster"
 
 
 def plan(settings: config.Config, options: Mapping[str, Any], environ: Mapping[str, str]) -> environment.Plan:
     """What is to run, by the options of the command. Raises for what is missing, before anything is started."""
+    record.require_own_folder(settings.root)
     wanted = [name for name in (DAGSTER, MARIMO) if not options[f"no_{name}"]]
     if not wanted:
         raise errors.WrongUsage("--no-dagster and --no-marimo together leave nothing to start.", "Leave one out.")
@@ -94,6 +94,7 @@ def detach(root: Path, opens: bool) -> dict[str, Any]:
 
     Raises what it raises, and `Taken` when one runs already.
     """
+    record.require_own_folder(root)
     record.refuse_second(root)
     given = [word for word in sys.argv[1:] if word not in ("--detach", "--json", "--open", "--no-open")]
     script = sys.argv[0]
@@ -108,7 +109,7 @@ def detach(root: Path, opens: bool) -> dict[str, Any]:
         )
     try:
         found = _first_document(child.stdout or ())
-    except BaseException:
+    except BaseException:  # whatever ends our waiting, nothing may go on that nobody was told of
         child.terminate()
         child.wait()
         raise
@@ -210,7 +211,7 @@ def run(settings: config.Config, options: Mapping[str, Any], *, opens: bool, as_
     with record.held(settings.root) as is_ours:
         if left := record.clear_up(settings.root):
             output.note(f"A killed one had left {len(left)} processes behind; they are ended.")
-        if wanted.host not in LOOPBACK:
+        if not parse.is_loopback(f"http://[{wanted.host}]" if ":" in wanted.host else f"http://{wanted.host}"):
             output.warn(f"{wanted.host} can be reached by others, and Dagster asks nobody who they are.")
         with _ends_quietly(told, as_json):
             environment.serve(wanted, ready, is_ours)
@@ -280,7 +281,6 @@ def command(
         logging.getLogger("daglab").setLevel(options["log_level"].upper())
     opens = wants_pages(settings, opens, ci=options["ci"])
     if options["detach"]:
-        plan(settings, options, os.environ)
         output.note("Starting behind you.")
         found = detach(settings.root, opens)
         for name, error in found.get(DAGSTER, {}).get("failed_locations", {}).items():

@@ -175,10 +175,8 @@ def wait_command(run: Sequence[str], timeout: float | None, as_json: bool) -> No
     """
     with _linked("wait", *run) as link:
         link.event.runs.extend(link.ids)
-        result = {
-            "ok": True,
-            "runs": [{**entry, "status": None} for entry in _entries(link, timeout)],
-        }  # each end is shown
+        # Without its status each end is shown, also one that was there before.
+        result = {"ok": True, "runs": [{**entry, "status": None} for entry in _entries(link, timeout)]}
         with dispatch.keeping(result):
             _follow(link, result, timeout, as_json)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from daglab import config, events, output
-from daglab.dev import record, services
+from daglab.dev import entrance, record
 
 
 @click.command(name="stop")
@@ -21,18 +21,17 @@ def command(as_json: bool) -> None:
     """
     root = record.find(config.current_directory())
     with events.recording(root, "stop"):
-        stopped = record.stop(root)
+        mark = record.stop(root)
         left = []
-        if not stopped and record.read(root):
+        if mark and record.remove(root, mark):  # where it had to be killed; a later one's record and page stay
+            entrance.close(root)
+        elif not mark and record.read(root):
             with record.held(root):
                 left = record.clear_up(root)
-            services.forget_token(root)
-        if stopped:  # nobody else does it where it had to be killed
-            services.forget_token(root)
-            record.remove(root)
+                entrance.close(root)
         if as_json:
-            output.document({"ok": True, "stopped": stopped, "left_behind": left})
-        elif stopped:
+            output.document({"ok": True, "stopped": mark is not None, "left_behind": left})
+        elif mark:
             output.data("Stopped: nothing is left running.")
         elif left:
             output.data(f"A killed one had left {len(left)} processes behind; they are ended.")

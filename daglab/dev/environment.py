@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from daglab import entities, errors, output, process_table, processes
-from daglab.dev import in_flight, logs, ports, record, services, supervision
+from daglab.dev import entrance, in_flight, logs, ports, record, services, supervision
 from daglab.dev.services import DAEMON, DAGSTER, MARIMO
 
 TICK = 0.1  # seconds between two looks while something is awaited
@@ -31,7 +31,7 @@ class Plan:
 
     `preferred` are ports by service, for those that are started; `url` is of the Dagster that runs already, where it
     is not started. `home` is the folder of a Dagster that is. `restarts` says whether a service that crashes is started
-    again, `shows` whether what they print is shown.
+    again, `shows` whether what they print is shown; `largest_log` is in bytes.
     """
 
     root: Path
@@ -41,15 +41,15 @@ class Plan:
     preferred: dict[str, int]
     among: tuple[int, int]
     env: dict[str, str]
-    home: Path | None = None
-    notebook: Path | None = None
-    url: str | None = None
-    prefix: str = ""
-    read_only: bool = False
-    restarts: bool = True
-    largest_log: int = 10_000_000
-    backups: int = 3
-    shows: bool = True
+    home: Path | None
+    notebook: Path | None
+    url: str | None
+    prefix: str
+    read_only: bool
+    restarts: bool
+    largest_log: int
+    backups: int
+    shows: bool
 
 
 @dataclass
@@ -110,9 +110,9 @@ def _attempt(
         try:
             with processes.keeper() as kept:
                 try:
-                    _start(plan, running, kept, found)
-                    ports.remember(plan.root, found)
-                    for _ in _watch(plan, running, kept, found, on_ready):
+                    _start(plan, running, kept)
+                    ports.remember(plan.root, running.ports)
+                    for _ in _watch(plan, running, kept, on_ready):
                         if not is_ours():
                             raise errors.NotGood(
                                 f"{plan.root / record.FOLDER} was taken away, with the history.", "Start it again."
@@ -120,9 +120,11 @@ def _attempt(
                 finally:
                     _leave(plan, running)
         finally:
-            services.forget_token(plan.root)
-            record.end({"mark": running.mark})  # where the keeper was killed
-            record.remove(plan.root, running.mark)
+            try:
+                record.end({"mark": running.mark})  # where the keeper was killed
+            finally:
+                if record.remove(plan.root, running.mark):
+                    entrance.close(plan.root)
 
 
 def _ports(plan: Plan, held: contextlib.ExitStack, lost: list[int]) -> dict[str, int]:
@@ -135,16 +137,16 @@ def _ports(plan: Plan, held: contextlib.ExitStack, lost: list[int]) -> dict[str,
     return found
 
 
-def _start(plan: Plan, running: Running, kept: processes.Keeper, found: dict[str, int]) -> None:
+def _start(plan: Plan, running: Running, kept: processes.Keeper) -> None:
     """Both at the same time; the daemon follows when Dagster answers, for it would slow it down."""
     wanted = _wanted(plan, running)
     _write(plan, running, kept)
-    if DAGSTER in found:
-        _launch(plan, running, kept, services.dagster(wanted, found[DAGSTER]))
-    if MARIMO in found and plan.notebook:
-        token = services.make_token(plan.root)
-        running.page = services.write_page(plan.root, running.urls[MARIMO], token)
-        _launch(plan, running, kept, services.marimo(wanted, found[MARIMO], plan.notebook))
+    if DAGSTER in running.ports:
+        _launch(plan, running, kept, services.dagster(wanted, running.ports[DAGSTER]))
+    if MARIMO in running.ports and plan.notebook:
+        token = entrance.make_token(plan.root)
+        running.page = entrance.write_page(plan.root, running.urls[MARIMO], token)
+        _launch(plan, running, kept, services.marimo(wanted, running.ports[MARIMO], plan.notebook))
     running.awaited = set(running.watched)
     names = " and ".join(f"{name} at {running.urls[name]}" for name in running.watched)
     output.note(f"Starting {names}.")
@@ -168,11 +170,7 @@ def _wanted(plan: Plan, running: Running) -> services.Wanted:
 
 
 def _watch(
-    plan: Plan,
-    running: Running,
-    kept: processes.Keeper,
-    found: dict[str, int],
-    on_ready: Callable[[dict[str, Any]], None],
+    plan: Plan, running: Running, kept: processes.Keeper, on_ready: Callable[[dict[str, Any]], None]
 ) -> Iterator[None]:
     """Look after what runs, for ever; a look at a time."""
     began = said = time.monotonic()
@@ -181,13 +179,13 @@ def _watch(
             supervision.show(running.watched.values())
         supervision.shorten(running.watched.values(), plan.largest_log, plan.backups)
         if not running.is_ready:
-            _refuse_early_end(running, kept, found)
+            _refuse_early_end(running, kept)
         for fresh in supervision.look(kept, running.watched.values(), restarts=plan.restarts and running.is_ready):
             running.awaited |= {fresh.name} & {DAGSTER, MARIMO}
             began = said = time.monotonic()
             _write(plan, running, kept)
         for name in sorted(running.awaited):
-            if _is_up(running, name, found[name]) and (name != DAGSTER or _greet(plan, running, kept)):
+            if _is_up(running, name) and (name != DAGSTER or _greet(plan, running, kept)):
                 running.awaited.discard(name)
                 output.note(f"{name} answers.")
                 began = said = time.monotonic()
@@ -202,22 +200,22 @@ def _watch(
         time.sleep(TICK if running.awaited else CALM_TICK)
 
 
-def _refuse_early_end(running: Running, kept: processes.Keeper, found: dict[str, int]) -> None:
+def _refuse_early_end(running: Running, kept: processes.Keeper) -> None:
     """A service that ends before it has ever answered would not get further the next time."""
     for name, code in processes.ended(kept).items():
         each = running.watched[name]
-        if name in found and BUSY in logs.tail(each.log.path):
-            raise PortLost(name, found[name])
+        if name in running.ports and BUSY in logs.tail(each.log.path):
+            raise PortLost(name, running.ports[name])
         raise supervision.failed(each, code)
 
 
-def _is_up(running: Running, name: str, port: int) -> bool:
+def _is_up(running: Running, name: str) -> bool:
     """Whether the service answers, and it is ours: another process may have the port."""
     each = running.watched[name]
     if each.again_at is not None or not services.answers(name, running.urls[name]):
         return False
     pids = [process.pid for process in process_table.tree(process_table.look(), each.pid)]
-    return process_table.listens(pids, port) is not False
+    return process_table.listens(pids, running.ports[name]) is not False
 
 
 def _greet(plan: Plan, running: Running, kept: processes.Keeper) -> bool:
@@ -306,7 +304,7 @@ def document(plan: Plan, running: Running) -> dict[str, Any]:
     if DAEMON in running.watched:
         found[DAEMON] = _process(running, DAEMON)
     if MARIMO in running.watched:
-        files = {"page": running.page, "token_file": str(plan.root / services.TOKEN), "notebook": str(plan.notebook)}
+        files = {"page": running.page, "token_file": str(plan.root / entrance.TOKEN), "notebook": str(plan.notebook)}
         found[MARIMO] = {"url": running.urls[MARIMO], **_process(running, MARIMO), **files}
     return found
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from daglab import parse
+
 LOOKS_AHEAD = 4  # a busy machine may keep us from the next ones
 MOST_SHOWN = 1 << 15  # bytes at a time of each file: nobody reads faster
 TAIL_LINES = 20
-_COLOUR = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
 
 
 @dataclass
@@ -48,7 +48,7 @@ def unread(log: Log) -> tuple[str, int]:
     end = piece.rfind(b"\n") + 1 or len(piece) * (len(piece) == MOST_SHOWN)  # a line may still be on its way
     log.shown = start + end
     begin = piece.find(b"\n", 0, end) + 1 if skipped else 0
-    return _COLOUR.sub("", piece[begin:end].decode("utf-8", "replace")), skipped + begin
+    return parse.without_colours(piece[begin:end].decode("utf-8", "replace")), skipped + begin
 
 
 def rotate(log: Log, largest: int, backups: int) -> None:
@@ -90,7 +90,7 @@ def tail(path: Path) -> str:
             lines = file.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
-    return _COLOUR.sub("", "\n".join(lines[-TAIL_LINES:]))
+    return parse.without_colours("\n".join(lines[-TAIL_LINES:]))
 
 
 def _backup(path: Path, number: int) -> Path:

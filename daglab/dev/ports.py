@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from daglab import errors, files
@@ -79,19 +78,6 @@ def remember(root: Path, ports: Mapping[str, int]) -> None:
     files.write_atomic(root / LAST, json.dumps({**remembered(root), **ports}, indent=2) + "\n", follow=False)
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[bool]:
-    """Whether the lock could be had; it is nobody's any more when this process ends, however it does."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(descriptor)
-
-
 def _hold(port: int, held: contextlib.ExitStack) -> bool:
     """Have no other daglab of this user take the port while the service that is to have it still starts."""
     folder = Path(tempfile.gettempdir()) / f"daglab-{os.getuid()}"
@@ -99,10 +85,11 @@ def _hold(port: int, held: contextlib.ExitStack) -> bool:
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             return True  # somebody else's: then two may meet, and the later one notices
-        with contextlib.ExitStack() as attempt:
-            got = attempt.enter_context(_locked(folder / f"port-{port}"))
-            if got:
-                held.enter_context(attempt.pop_all())
-            return got
+        descriptor = files.open_lock(folder / f"port-{port}")
     except OSError:
         return True
+    if files.try_lock(descriptor):
+        held.callback(os.close, descriptor)
+        return True
+    os.close(descriptor)
+    return False

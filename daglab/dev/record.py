@@ -6,7 +6,6 @@ The lock is let go by the system when that process ends, however it does; what s
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -29,20 +28,24 @@ KEEPER_SECONDS = 12.0  # for a keeper whose supervisor was killed
 STOP_SECONDS = 25.0  # for a stop that is asked for: runs are asked to end, and the tree is ended after that
 
 
+def require_own_folder(root: Path) -> None:
+    """Raises `InvalidInput` where `.daglab` leads out of the project: nothing is written there."""
+    if files.inside(root, root / FOLDER / "logs") is None:
+        raise errors.InvalidInput(f"{root / FOLDER} leads out of the project.", "Take the link away.")
+
+
 @contextlib.contextmanager
 def held(root: Path) -> Iterator[Callable[[], bool]]:
     """Be the one that runs the environment of this project; what is given says whether it still is.
 
-    Somebody may take `.daglab` away. Raises `Taken`, and says where the other is, and `InvalidInput` where `.daglab`
-    leads out of the project.
+    Somebody may take `.daglab` away. Raises `Taken`, and says where the other is, and as `require_own_folder` does.
     """
-    if files.inside(root, root / FOLDER / "logs") is None:
-        raise errors.InvalidInput(f"{root / FOLDER} leads out of the project.", "Take the link away.")
+    require_own_folder(root)
     files.make_folder(root / FOLDER)
-    descriptor = _open_lock(root)
+    descriptor = files.open_lock(root / LOCK)
     try:
         deadline = time.monotonic() + 0.5  # who only looks holds it for a moment, too
-        while not _lock(descriptor, fcntl.LOCK_EX):
+        while not files.try_lock(descriptor):
             if time.monotonic() >= deadline:
                 raise _taken(root)
             time.sleep(0.05)
@@ -62,9 +65,9 @@ def is_running(root: Path) -> bool:
     """Whether somebody runs the environment of this project."""
     if not (root / LOCK).exists():
         return False
-    descriptor = _open_lock(root)
+    descriptor = files.open_lock(root / LOCK)
     try:
-        return not _lock(descriptor, fcntl.LOCK_SH)
+        return not files.try_lock(descriptor, shared=True)
     finally:
         os.close(descriptor)
 
@@ -115,10 +118,12 @@ def write(root: Path, what: Mapping[str, Any]) -> None:
     files.write_atomic(root / FILE, json.dumps({**who, **what}, indent=2) + "\n", mode=0o600, follow=False)
 
 
-def remove(root: Path, mark: str | None = None) -> None:
-    """Nobody runs it any more; with a mark, where the record is of that one."""
-    if mark is None or read(root).get("mark") == mark:
+def remove(root: Path, mark: str) -> bool:
+    """The one with this mark does not run any more; False where the record is another's, which stays."""
+    is_its = read(root).get("mark") == mark
+    if is_its:
         (root / FILE).unlink(missing_ok=True)
+    return is_its
 
 
 def clear_up(root: Path) -> list[int]:
@@ -135,7 +140,7 @@ def clear_up(root: Path) -> list[int]:
             raise _taken(root)
         left = process_table.marked(MARK, str(found["mark"]))
         end(found)
-    remove(root)
+    (root / FILE).unlink(missing_ok=True)
     return sorted(left)
 
 
@@ -154,14 +159,14 @@ def end(found: Mapping[str, Any]) -> None:
         )
 
 
-def stop(root: Path) -> bool:
-    """Ask the one that runs to stop, and wait until all of it has; False where none does.
+def stop(root: Path) -> str | None:
+    """Ask the one that runs to stop, and wait until all of it has; its mark, None where none runs.
 
     Raises `Taken` when it runs elsewhere, and `TimedOut` when it does not end.
     """
     found = _running(root)
     if found is None:
-        return False
+        return None
     for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, 1.0)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(found["pid"], number)
@@ -171,7 +176,7 @@ def stop(root: Path) -> bool:
             time.sleep(0.05)
         if not _lives(found):
             end(found)
-            return True
+            return str(found["mark"])
     raise errors.TimedOut(f"daglab dev (process {found['pid']}) does not end.", "End it yourself with `kill -9`.")
 
 
@@ -219,18 +224,6 @@ def _wait_for(pid: int, started: int) -> bool:
             return False
         time.sleep(process_table.LOOK_SECONDS)
     return True
-
-
-def _lock(descriptor: int, how: int) -> bool:
-    try:
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _open_lock(root: Path) -> int:
-    return os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _taken(root: Path) -> errors.Taken:

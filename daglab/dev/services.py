@@ -5,25 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
-from urllib.parse import quote
 
 import requests
 
 from daglab import config, errors, files, parse, processes, projects
+from daglab.dev import entrance
 
 DAGSTER, DAEMON, MARIMO = "dagster", "daemon", "marimo"
 LOGS = Path(".daglab/logs")
 HOME = Path(".daglab/dagster_home")
-TOKEN = Path(".daglab/marimo.token")
-PAGE = Path(".daglab/marimo.html")
 PROBE_TIMEOUT = 2.0
+PROBES = {DAGSTER: ("server_info", "dagster_version"), MARIMO: ("health", "status")}  # the path, and what is answered
 NEEDED = {DAGSTER: ("dagster_webserver", "dagster-webserver"), MARIMO: ("marimo", "marimo")}
 FIND = """
 import importlib.util, json, sys
@@ -116,30 +113,8 @@ def marimo(wanted: Wanted, port: int, notebook: Path) -> processes.Service:
     level = {"WARNING": "warn"}.get(wanted.level, wanted.level.lower())
     command = [wanted.python, "-m", "marimo", "--quiet", "--log-level", level, "edit", str(notebook), "--headless"]
     address = ["--host", wanted.host, "--port", str(port)]
-    quietly = ["--skip-update-check", "--no-sandbox", "--token-password-file", str(wanted.root / TOKEN)]
+    quietly = ["--skip-update-check", "--no-sandbox", "--token-password-file", str(wanted.root / entrance.TOKEN)]
     return _service(wanted, MARIMO, [*command, *address, *quietly])
-
-
-def make_token(root: Path) -> str:
-    """marimo's token, anew, in a file that only the user can read."""
-    token = secrets.token_urlsafe(24)
-    files.write_atomic(root / TOKEN, token, mode=0o600, follow=False)
-    return token
-
-
-def write_page(root: Path, url: str, token: str) -> str:
-    """The address of a page that leads to marimo with the token: an address with it would stand in argument lists."""
-    target = escape(f"{url}/?access_token={quote(token)}")
-    head = '<meta charset="utf-8"><meta name="referrer" content="no-referrer"><title>marimo</title>'
-    page = f'<!doctype html>{head}<meta http-equiv="refresh" content="0; url={target}"><a href="{target}">marimo</a>\n'
-    files.write_atomic(root / PAGE, page, mode=0o600, follow=False)
-    return (root / PAGE).as_uri()
-
-
-def forget_token(root: Path) -> None:
-    """Take both files away."""
-    for path in (root / TOKEN, root / PAGE):
-        path.unlink(missing_ok=True)
 
 
 def url(host: str, port: int, prefix: str = "") -> str:
@@ -151,15 +126,15 @@ def url(host: str, port: int, prefix: str = "") -> str:
 
 def answers(name: str, address: str) -> bool:
     """Whether a service answers at its address, and as itself."""
-    probe = {DAGSTER: "server_info", MARIMO: "health"}[name]
+    path, key = PROBES[name]
     with requests.Session() as session:
         session.trust_env = False  # no proxy stands between us and our own machine
         try:
-            answer = session.get(f"{address}/{probe}", timeout=PROBE_TIMEOUT, allow_redirects=False)
+            answer = session.get(f"{address}/{path}", timeout=PROBE_TIMEOUT, allow_redirects=False)
             found = answer.json()
         except (requests.RequestException, ValueError):
             return False
-    return answer.status_code == 200 and isinstance(found, dict) and ("dagster_version" in found or "status" in found)
+    return answer.status_code == 200 and isinstance(found, dict) and key in found
 
 
 def last_notebook(root: Path) -> Path | None:

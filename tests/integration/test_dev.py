@@ -333,6 +333,7 @@ def test_detached(cli: Callable[..., Any], project: Path, tmp_path: Path) -> Non
     started = cli("dev", "--detach", "--no-marimo", "--json", cwd=project, env={MARK: mark})
     found = json.loads(started.stdout)
     assert requests.get(f"{found['dagster']['url']}/server_info", timeout=30).ok
+    assert processes_of(mark)[found["pid"]].endswith("--json --behind --no-open ")
     assert cli("dev", "--detach", "--json", cwd=project, env={MARK: mark}).exit_code == 8
     assert cli("stop", cwd=project).stdout == "Stopped: nothing is left running.\n"
     assert processes_of(mark, project) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -16,9 +17,19 @@ from typing import Any
 
 import pytest
 
-from daglab import config, errors, process_table, processes
-from daglab.commands import dev
-from daglab.dev import logs, ports, record, services, supervision
+from daglab import (
+    cancellation,
+    config,
+    dagster_api,
+    errors,
+    process_table,
+    processes,
+    run_logs,
+    run_records,
+    runs,
+)
+from daglab.commands import dev, stop
+from daglab.dev import entrance, environment, in_flight, logs, ports, record, services, supervision
 
 LARGEST = 100_000
 
@@ -357,12 +368,12 @@ def test_links_do_not_lead_astray(tmp_path: Path, log: logs.Log) -> None:
     """A repository may come with them: what they lead to stays as it is."""
     victim, root = tmp_path / "victim", tmp_path / "project"
     victim.write_text("mine")
-    for name in (services.TOKEN, services.PAGE, ports.LAST, record.FILE, "logs/dagster.log", "logs/dagster.log.1"):
+    for name in (entrance.TOKEN, entrance.PAGE, ports.LAST, record.FILE, "logs/dagster.log", "logs/dagster.log.1"):
         path = root / (name if isinstance(name, Path) else Path(".daglab") / name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to(victim)
-    services.make_token(root)
-    services.write_page(root, "http://x", "token")
+    entrance.make_token(root)
+    entrance.write_page(root, "http://x", "token")
     ports.remember(root, {"dagster": 1})
     record.write(root, {})
     found = logs.begin(root / ".daglab/logs/dagster.log", 1)
@@ -465,16 +476,16 @@ def test_which_notebook_is_opened(tmp_path: Path) -> None:
 
 
 def test_a_token_is_of_no_argument(tmp_path: Path) -> None:
-    token = services.make_token(tmp_path)
+    token = entrance.make_token(tmp_path)
     wanted = services.Wanted(tmp_path, "python", "127.0.0.1", {}, "WARNING")
     service = services.marimo(wanted, 3010, tmp_path / "nb.py")
     assert token not in " ".join(map(str, service.command))
     assert {"--quiet", "--headless", "--no-sandbox", "--token-password-file"} <= set(map(str, service.command))
     assert "warn" in service.command
-    page = Path(services.write_page(tmp_path, 'http://x:1/"><script>', token).removeprefix("file://"))
+    page = Path(entrance.write_page(tmp_path, 'http://x:1/"><script>', token).removeprefix("file://"))
     assert "<script>" not in page.read_text()
-    services.forget_token(tmp_path)
-    services.forget_token(tmp_path)
+    entrance.close(tmp_path)
+    entrance.close(tmp_path)
     assert not page.exists()
 
 
@@ -605,3 +616,140 @@ def test_a_browser_that_is_not_there_is_noted(monkeypatch: pytest.MonkeyPatch, c
     monkeypatch.setattr(dev.webbrowser, "get", lambda name: opener)
     dev.open_pages(["http://x", "file:///y"], None)
     assert done == ["http://x", "file:///y"]
+
+
+# --- stopping
+
+
+def test_what_a_later_one_has_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that starts while another is stopped: its record and its token are its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(record, "stop", lambda _: "the mark of the one that was stopped")
+    record.write(tmp_path, {"mark": "another mark"})
+    entrance.make_token(tmp_path)
+    stop.command.main(["--json"], standalone_mode=False)
+    assert record.read(tmp_path)["mark"] == "another mark"
+    assert (tmp_path / entrance.TOKEN).exists()
+    record.write(tmp_path, {"mark": "the mark of the one that was stopped"})  # it had to be killed
+    stop.command.main(["--json"], standalone_mode=False)
+    assert record.read(tmp_path) == {}
+    assert not (tmp_path / entrance.TOKEN).exists()
+
+
+def test_stopping_asks_no_server() -> None:
+    code = "import sys, daglab.commands.stop; sys.exit('requests' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+# --- runs under way
+
+
+class History:
+    """The runs of a Dagster, the process of each, and what was asked of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **pids: int | None) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.pids = pids
+        self.statuses = dict.fromkeys(pids, "STARTED")
+        monkeypatch.setattr(run_records, "search", self.search)
+        monkeypatch.setattr(run_logs, "follow", self.follow)
+        monkeypatch.setattr(runs, "status", lambda _, ids: {each: runs.Run(each, self.statuses[each]) for each in ids})
+        monkeypatch.setattr(cancellation, "ask", self.ask)
+
+    def search(self, _: Any, *, statuses: Any) -> Any:
+        every = (
+            run_records.Record(each, status, "j", "l", (), {}, 1.0, None, 5.0) for each, status in self.statuses.items()
+        )
+        return (record for record in every if record.status in statuses)
+
+    def follow(self, _: Any, run_id: str, __: Any) -> Any:
+        pid = self.pids[run_id]
+        said = ["A first message."] if pid is None else ["Another.", f"Started process for run (pid: {pid})."]
+        yield [run_logs.Event(1.0, "DEBUG", None, "ENGINE_EVENT", message) for message in said]
+
+    def ask(self, _: Any, run_id: str, policy: str) -> str | None:
+        self.asked.append((run_id, policy))
+        if run_id != "stubborn" or policy != "SAFE_TERMINATE":
+            self.statuses[run_id] = "CANCELED"
+        return None
+
+
+SAFE, MARKED = "SAFE_TERMINATE", "MARK_AS_CANCELED_IMMEDIATELY"
+
+
+@pytest.fixture
+def there() -> dagster_api.DagsterApi:
+    return in_flight.api("http://dagster.test", 1.0)
+
+
+def test_all_runs_of_our_own_history_end(there: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Those that wait in the queue, too; one that does not listen is marked before its process is ended."""
+    history = History(monkeypatch, one=1, stubborn=2, waiting=None, done=3)
+    history.statuses.update(waiting="QUEUED", done="SUCCESS")
+    in_flight.end(there, 0.3)
+    assert history.asked == [("one", SAFE), ("stubborn", SAFE), ("waiting", SAFE), ("stubborn", MARKED)]
+    said = capsys.readouterr().err
+    assert "The run waiting (j) is under way, and is asked to end." in said
+    assert "The run stubborn (j) is marked as cancelled." in said
+
+
+def test_the_runs_of_others_are_left_alone(there: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a history that several have: ours are those whose process is, and one that has none yet is not."""
+    history = History(monkeypatch, ours=11, theirs=22, starting=None)
+    in_flight.end(there, 0.3, {11, 12})
+    assert history.asked == [("ours", SAFE)]
+
+
+def test_runs_that_can_not_be_asked_hold_up_nothing(there: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def gone(*_: Any, **__: Any) -> Any:
+        raise errors.Unreachable("nothing answers", "h")
+
+    monkeypatch.setattr(run_records, "search", gone)
+    in_flight.end(there, 0.3)
+    assert "Runs under way could not be asked to end: nothing answers" in capsys.readouterr().err
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> environment.Plan:
+    home = services.dagster_home(tmp_path, {})
+    more = {"notebook": None, "url": None, "prefix": "", "read_only": False, "restarts": True, "shows": True}
+    sizes = {"largest_log": LARGEST, "backups": 1}
+    return environment.Plan(tmp_path, "python", "127.0.0.1", "INFO", {}, (1, 2), {}, home, **more, **sizes)  # type: ignore[arg-type]
+
+
+def running(**more: Any) -> environment.Running:
+    return environment.Running("5" * 32, {"dagster": "http://dagster.test"}, {}, **more)
+
+
+def test_what_a_killed_one_has_left_in_the_history_is_marked(
+    plan: environment.Plan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
+) -> None:
+    """In our own history, where nobody else is at work; and not what has been launched since."""
+    history = History(monkeypatch, left=1)
+    environment._clear_history(plan, running(began=4.0))
+    assert history.asked == []
+    foreign = dataclasses.replace(plan, home=tmp_path / "own")
+    environment._clear_history(foreign, running(began=6.0))
+    assert history.asked == []
+    assert "daglab runs cancel left --force" in capsys.readouterr().err
+    environment._clear_history(plan, running(began=6.0))
+    assert history.asked == [("left", MARKED)]
+
+
+def test_a_daemon_that_runs_already_is_the_only_one(
+    plan: environment.Plan, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    started: list[Any] = []
+    monkeypatch.setattr(environment, "_launch", lambda *given: started.append(given[-1].name))
+    monkeypatch.setattr(environment, "_write", lambda *_: None)
+    code = ["-c", "import time; print(flush=True); time.sleep(300)", "dagster._daemon", "run"]
+    env = {**os.environ, "DAGSTER_HOME": f"{plan.home}/"}
+    with subprocess.Popen([sys.executable, *code], env=env, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        other.stdout.readline()
+        environment._start_daemon(plan, running(), None)  # type: ignore[arg-type]
+        assert started == []
+        assert f"Process {other.pid} is a daemon of {plan.home} already" in capsys.readouterr().err
+        other.kill()
+    environment._start_daemon(plan, running(), None)  # type: ignore[arg-type]
+    assert started == ["daemon"]

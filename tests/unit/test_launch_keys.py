@@ -216,10 +216,21 @@ def test_a_backfill_that_has_failed_is_told(there: Deployment, api: Any) -> None
 # --- what a key was used for before
 
 
-def test_nothing_is_remembered_without_a_key_or_several_partitions(there: Deployment, api: Any) -> None:
-    there.backfills = [backfills.Listed("b", "REQUESTED", KEY.tags())]
-    assert launch_keys.recall(api, WANTED, KEY) == (WANTED, None)
+def test_nothing_is_remembered_without_a_key(there: Deployment, api: Any) -> None:
+    there.backfills = [backfills.Listed("b", "REQUESTED", launch_keys.of(KEY, MISSING).tags())]
     assert launch_keys.recall(api, MISSING, None) == (MISSING, None)
+
+
+@pytest.mark.parametrize("asked", [WANTED, MISSING])
+@pytest.mark.parametrize("kind", ["run", "backfill"])
+def test_a_key_is_for_one_kind_of_launch_too(asked: plans.Wanted, kind: str, there: Deployment, api: Any) -> None:
+    """A run and a backfill of one key would be two launches."""
+    if kind == "run":
+        there.runs = [record("r", "SUCCESS", {launch_keys.TAG: "k", launch_keys.REQUEST_TAG: "another/0"})]
+    else:
+        there.backfills = [backfills.Listed("b", "REQUESTED", {launch_keys.TAG: "k"})]
+    with pytest.raises(errors.InvalidInput, match=f"used for something else: the {kind}"):
+        launch_keys.recall(api, asked, launch_keys.of(KEY, asked))
 
 
 def test_what_was_missing_is_not_chosen_again(there: Deployment, api: Any) -> None:

@@ -182,6 +182,7 @@ def test_several_targets_have_what_is_equal_in_them_once(dagster: Any) -> None:
 
 @pytest.mark.parametrize("key", ["typeParamKeys", "values", "__typename", "fields"])
 def test_a_schema_of_another_shape(key: str, dagster: Any) -> None:
+    """It is read, or refused as what no Dagster says; nothing else is raised."""
     types = [{**each} for each in (shape("Root", field("ops", "Mode")), shape("Ops"), *COMMON)]
     for each in types:
         each[key] = 1
