@@ -1,11 +1,12 @@
 """What was done: one JSON line a command in `.daglab/events/YYYY-MM.jsonl`, where `.daglab/` exists.
 
-The format is version 1. Recording never makes a command fail: a full disk or a read-only folder is one warning.
+The format is version 1. Recording never makes what is recorded fail: a full disk or a read-only folder is one warning.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import resource
@@ -23,6 +24,9 @@ if TYPE_CHECKING:  # it brings in requests, and not every command asks something
     from daglab import web
 
 log = logging.getLogger(__name__)
+
+VERSION = 1
+_complained: set[Path] = set()  # a notebook may record a thousand operations
 
 
 @dataclass
@@ -51,25 +55,62 @@ def recording(root: Path, command: str) -> Iterator[Event]:
         error = raised
         raise
     finally:
-        _append(root, _line(event, at, time.monotonic() - started, error))
+        code = error.code if isinstance(error, errors.DaglabError) else None
+        append(root, event, at, time.monotonic() - started, exit_code=_exit_code(error), error_code=code)
 
 
-def _line(event: Event, at: datetime, seconds: float, error: BaseException | None) -> dict[str, Any]:
+def append(
+    root: Path, event: Event, at: datetime, seconds: float, *, exit_code: int = 0, error_code: str | None = None
+) -> None:
+    """Record what began `at` (with zone), took so many seconds and is over; nothing without `.daglab/` in `root`."""
+    folder = _folder(root)
+    if folder is None:
+        return
+    try:
+        line = _line(event, at, seconds, exit_code, error_code)
+        files.append_line(folder / f"{line['at'][:7]}.jsonl", line)
+    except OSError as error:
+        if folder not in _complained:
+            _complained.add(folder)
+            log.warning("%s is not recorded in %s: %s.", event.command, folder, error.strerror or error)
+
+
+def newest(root: Path, command: str) -> Iterator[dict[str, Any]]:
+    """The recorded lines of a command, the newest first; no more is read than is asked for.
+
+    What is torn, foreign or of a newer version is left out.
+    """
+    folder, mark = _folder(root), json.dumps(command).encode()
+    for path in sorted(folder.glob("????-??.jsonl"), reverse=True) if folder else ():
+        with contextlib.suppress(OSError):
+            for text in files.lines_backwards(path):
+                line = _parsed(text) if mark in text else {}
+                if line.get("v") == VERSION and line.get("command") == command:
+                    yield line
+
+
+def peak_memory() -> int:
+    """The most memory that this process has had so far, in bytes: its resident set, as getrusage(2) tells it."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+def _line(event: Event, at: datetime, seconds: float, exit_code: int, error_code: str | None) -> dict[str, Any]:
     failed, times = (event.traffic.errors, event.traffic.milliseconds) if event.traffic else (0, [])
     return {
-        "v": 1,
+        "v": VERSION,
         "id": event.id,
         "at": at.isoformat(timespec="milliseconds"),
         "command": event.command,
         "target": event.target,
-        "ok": error is None,
-        "exit_code": _exit_code(error),
-        "error_code": error.code if isinstance(error, errors.DaglabError) else None,
+        "ok": exit_code == 0,
+        "exit_code": exit_code,
+        "error_code": error_code,
         "seconds": round(seconds, 3),
         "runs": event.runs,
         "requests": {"n": len(times) + failed, "errors": failed, "ms": times},
         "bytes": event.bytes,
-        "rss_peak": _peak_memory(),
+        "rss_peak": peak_memory(),
         "usage": [],
         "detail": event.detail,
     }
@@ -85,17 +126,15 @@ def _exit_code(error: BaseException | None) -> int:
     return code if isinstance(code, int) else 1
 
 
-def _peak_memory() -> int:
-    """Bytes; Linux counts it in KiB, macOS in bytes (getrusage(2))."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def _folder(root: Path) -> Path | None:
+    """Where a project's events are; None without `.daglab/`, and where a link leads out of the project."""
+    folder = root / ".daglab" / "events"
+    return folder if os.path.isdir(root / ".daglab") and files.inside(root, folder) is not None else None
 
 
-def _append(root: Path, line: dict[str, Any]) -> None:
-    folder = root / ".daglab"
-    if not os.path.isdir(folder) or files.inside(root, folder / "events") is None:
-        return
-    try:
-        files.append_line(folder / "events" / f"{line['at'][:7]}.jsonl", line)
-    except OSError as error:
-        log.warning("This command is not recorded in %s: %s.", folder / "events", error.strerror or error)
+def _parsed(text: bytes) -> dict[str, Any]:
+    with contextlib.suppress(ValueError, RecursionError):
+        line = json.loads(text)
+        if isinstance(line, dict):
+            return line
+    return {}

@@ -12,12 +12,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from daglab import errors, redaction
 
 LONGEST_TEXT = 1 << 26  # bytes
 LONGEST_LOCK = 5.0  # seconds
+BLOCK = 1 << 16  # bytes that are read at a time from a file's end
 
 
 def is_special(path: Path) -> bool:
@@ -143,11 +144,27 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return records
 
 
+def lines_backwards(path: Path) -> Iterator[bytes]:
+    """The lines of a file that daglab has made, the last one first; no more of it is read than is asked for.
+
+    Raises `OSError` as `read_own` does.
+    """
+    with _open_own(path) as file:
+        position, block, first = file.seek(0, os.SEEK_END), BLOCK, b""
+        while position:
+            size = min(block, position)
+            position -= size
+            file.seek(position)
+            first, *lines = (file.read(size) + first).split(b"\n")
+            yield from reversed(lines)
+            if not lines:  # a line longer than many blocks is not copied once for each
+                block *= 2
+        yield first
+
+
 def read_own(path: Path) -> bytes:
     """A file that daglab has made: not through a link, and no pipe or device that somebody has put there."""
-    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(f"{path} is no ordinary file")
+    with _open_own(path) as file:
         return file.read()
 
 
@@ -178,6 +195,14 @@ def inside(root: Path, path: Path) -> Path | None:
         return Path(os.path.realpath(path)).relative_to(os.path.realpath(root))
     except ValueError:
         return None
+
+
+@contextlib.contextmanager
+def _open_own(path: Path) -> Iterator[BinaryIO]:
+    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(f"{path} is no ordinary file")
+        yield file
 
 
 def _lock(descriptor: int) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,67 @@ def test_a_folder_that_can_t_be_written_is_one_warning(project: Path, caplog: py
         event.target = "reached"
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert str(project / ".daglab" / "events") in caplog.text
+
+
+def test_what_can_t_be_written_again_and_again_is_one_warning(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (project / ".daglab" / "events").touch()
+    for _ in range(3):
+        events.append(project, events.Event("helpers.track"), datetime.now(timezone.utc), 0.1)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "helpers.track is not recorded" in caplog.text
+
+
+def test_a_line_without_a_command_around_it(project: Path) -> None:
+    at = datetime(2026, 11, 2, 3, 4, 5, 678_900, timezone.utc)
+    events.append(project, events.Event("helpers.track", target="load"), at, 1.23456, exit_code=1)
+    (line,) = lines(project)
+    assert set(line) == MEMBERS
+    expected = {"v": 1, "at": "2026-11-02T03:04:05.678+00:00", "seconds": 1.235, "ok": False, "exit_code": 1}
+    assert {name: line[name] for name in expected} == expected
+    assert (project / ".daglab" / "events" / "2026-11.jsonl").exists()
+
+
+def test_the_newest_lines_of_a_command_come_first(project: Path) -> None:
+    for month in (11, 9, 10):
+        for day in (1, 2):
+            for command in ("run", "export"):
+                event = events.Event(command, target=f"{month}-{day}")
+                events.append(project, event, datetime(2026, month, day, tzinfo=timezone.utc), 0.1)
+    found = [line["target"] for line in events.newest(project, "run")]
+    assert found == ["11-2", "11-1", "10-2", "10-1", "9-2", "9-1"]
+
+
+def test_no_more_is_read_than_is_asked_for(project: Path) -> None:
+    for month in (10, 11):
+        events.append(project, events.Event("run"), datetime(2026, month, 1, tzinfo=timezone.utc), 0.1)
+    found = events.newest(project, "run")
+    assert next(found)["at"].startswith("2026-11")
+    (project / ".daglab" / "events" / "2026-10.jsonl").unlink()
+    assert list(found) == []
+
+
+def test_foreign_torn_and_newer_lines_are_left_out(project: Path) -> None:
+    folder = project / ".daglab" / "events"
+    folder.mkdir()
+    foreign = ['["run"]', '"run"', '{"v":1,"command":"run', '{"v":2,"command":"run"}', '{"command":"run"}', "\x00", "",
+               '{"v":1,"command":"other","target":"run"}', '"run"' + "[" * 100_000]  # fmt: skip
+    (folder / "2026-11.jsonl").write_text("\n".join(['{"v":1,"command":"run"}', *foreign]), encoding="utf-8")
+    (folder / "2026-12.jsonl").mkdir()
+    os.mkfifo(folder / "2026-10.jsonl")
+    (folder / "notes.txt").write_text('{"v":1,"command":"run"}', encoding="utf-8")
+    assert list(events.newest(project, "run")) == [{"v": 1, "command": "run"}]
+
+
+def test_there_is_nothing_to_read_outside_of_a_project(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assert list(events.newest(tmp_path, "run")) == []
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "2026-11.jsonl").write_text('{"v":1,"command":"run"}', encoding="utf-8")
+    (tmp_path / ".daglab").mkdir()
+    assert list(events.newest(tmp_path, "run")) == []
+    (tmp_path / ".daglab" / "events").symlink_to(elsewhere)
+    assert list(events.newest(tmp_path, "run")) == []
 
 
 def test_a_link_out_of_the_project_is_not_followed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

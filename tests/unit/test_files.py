@@ -315,6 +315,37 @@ def test_append_line_does_not_follow_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "mine").read_text() == "text"
 
 
+@pytest.mark.parametrize("block", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"one", b"one\n", b"one\n\ntwo\n" + b"x" * 50 + b"\nthree", b"\n\n\r\n"]
+)
+def test_lines_backwards_are_the_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, block: int
+) -> None:
+    monkeypatch.setattr(files, "BLOCK", block)
+    path = tmp_path / "lines"
+    path.write_bytes(content)
+    assert list(files.lines_backwards(path)) == content.split(b"\n")[::-1]
+
+
+def test_lines_backwards_reads_the_end_alone(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # a terabyte that takes no room
+        file.seek(0, os.SEEK_END)
+        file.write(b"\nlast\nline")
+    lines = files.lines_backwards(path)
+    assert [next(lines), next(lines)] == [b"line", b"last"]
+    lines.close()
+
+
+def test_lines_backwards_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("text")
+    (tmp_path / "lines").symlink_to(tmp_path / "mine")
+    with pytest.raises(OSError, match="symbolic links"):
+        next(files.lines_backwards(tmp_path / "lines"))
+
+
 def test_append_line_takes_any_text_and_any_value(tmp_path: Path) -> None:
     path = tmp_path / "lines.jsonl"
     record = {"text": "a\nb\u2028c\x85 é 🎉", "path": Path("x"), "lone": "\ud800"}
