@@ -28,7 +28,7 @@ FLOORS = [
     ["credentials"],
     ["web"],
     ["dagster_api", "events", "metadata"],
-    ["entities"],
+    ["entities", "performance"],
     ["partitions", "runs", "selection", "targets"],
     ["run_logs", "run_records"],
     ["filters", "launches", "cancellation"],
