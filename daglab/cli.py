@@ -22,6 +22,7 @@ COMMANDS = {
     "Notebooks": {
         "scaffold": "Write a marimo notebook for an asset or a job.",
         "export": "Run a notebook, write it as HTML, and attach it to an asset.",
+        "state": "Show what notebooks keep across restarts, and go back to an earlier state.",
     },
     "Dagster": {
         "discover": "List code locations, jobs and assets of a deployment.",

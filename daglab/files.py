@@ -19,6 +19,8 @@ from daglab import errors, redaction
 LONGEST_TEXT = 1 << 26  # bytes
 LONGEST_LOCK = 5.0  # seconds
 BLOCK = 1 << 16  # bytes that are read at a time from a file's end
+LOOK_SECONDS = 0.001  # between two looks whether a lock is free
+LONG_HOLD = 0.02  # seconds
 
 
 def is_special(path: Path) -> bool:
@@ -107,6 +109,49 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def held(path: Path, seconds: float) -> Iterator[None]:
+    """Hold the lock that the file `path` stands for; it is made when it is missing, in a folder that is there.
+
+    Threads of one process exclude each other, too. Raises `Taken` when it could not be had in so many `seconds`, and
+    `InvalidInput` when the folder can't be written.
+    """
+    descriptor = _take(path, time.monotonic() + seconds)
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        # Let go by name: a child that was forked meanwhile has the descriptor, too, and would keep the lock with it.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+        if time.monotonic() - began > LONG_HOLD:  # who comes again at once would leave no gap for those who look
+            time.sleep(2 * LOOK_SECONDS)
+
+
+def replace_held(path: Path, content: bytes, kept_as: Path) -> None:
+    """Write a file for its owner alone as `write_atomic` does, and keep what was there under the name `kept_as`.
+
+    For who holds a lock: the temporary file's name is always the same, so that one that was killed leaves nothing that
+    the next does not clear away. At every moment there is a whole file at `path`, once there was one.
+    """
+    new = path.with_name(f"{path.name}.new")
+    with _named(path):
+        new.unlink(missing_ok=True)
+        try:
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            if os.path.lexists(path):
+                kept_as.unlink(missing_ok=True)
+                os.link(path, kept_as, follow_symlinks=False)
+            os.replace(new, path)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
+    _sync_folder(path.parent)
 
 
 def append_line(path: Path, record: Mapping[str, Any], *, mode: int = 0o644) -> None:
@@ -212,6 +257,35 @@ def _lock(descriptor: int) -> None:
         if time.monotonic() >= deadline:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         time.sleep(0.01)
+
+
+def _take(path: Path, deadline: float) -> int:
+    """The descriptor of a lock that is ours, and that still stands at its path: somebody may have deleted the file."""
+    while True:
+        with _named(path):
+            descriptor = open_lock(path)
+        try:
+            while not try_lock(descriptor):
+                if time.monotonic() >= deadline:
+                    raise errors.Taken(f"Somebody else holds the lock {path}.", "Try again when they have done.")
+                time.sleep(LOOK_SECONDS)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
+                    return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the names of a folder outlast a power cut, where the file system can; they are in place all the same."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _write_whole(descriptor: int, line: bytes, size: int) -> None:

@@ -444,3 +444,131 @@ def test_two_that_are_locked_go_one_after_the_other(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert (tmp_path / "count").read_text() == "20"
+
+
+# held, replace_held
+
+
+def test_threads_that_hold_a_lock_go_one_after_the_other(tmp_path: Path) -> None:
+    path, count = tmp_path / "lock", tmp_path / "count"
+    count.write_text("0")
+
+    def change() -> None:
+        for _ in range(25):
+            with files.held(path, 60):
+                count.write_text(str(int(count.read_text()) + 1))
+
+    threads = [threading.Thread(target=change) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert count.read_text() == "100"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_lock_that_somebody_holds_is_taken(tmp_path: Path) -> None:
+    said = pytest.raises(errors.Taken, match="Somebody else holds the lock")
+    with files.held(tmp_path / "lock", 0), said, files.held(tmp_path / "lock", 0.05):
+        pass
+    with files.held(tmp_path / "lock", 0):
+        pass
+
+
+def test_a_lock_whose_file_was_deleted_is_not_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waited for the deleted file must not go on beside one that holds the new one."""
+    path, order, looked = tmp_path / "lock", [], threading.Event()
+    old = files.open_lock(path)
+    assert files.try_lock(old)
+    real = files.try_lock
+
+    def try_lock(descriptor: int) -> bool:
+        free = real(descriptor)
+        looked.set()
+        return free
+
+    monkeypatch.setattr(files, "try_lock", try_lock)
+
+    def wait() -> None:
+        with files.held(path, 60):
+            order.append("waiter")
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    assert looked.wait(60)
+    path.unlink()
+    with files.held(path, 0):
+        os.close(old)
+        waiter.join(0.05)
+        order.append("holder")
+    waiter.join()
+    assert order == ["holder", "waiter"]
+
+
+def test_a_child_that_was_forked_meanwhile_does_not_keep_the_lock(tmp_path: Path) -> None:
+    code = """
+from pathlib import Path
+path = Path(sys.argv[1])
+with files.held(path, 0):
+    child = os.fork()
+    if not child:
+        os.close(1)
+        sys.stdin.read()
+        os._exit(0)
+with files.held(path, 0):
+    print("free", flush=True)
+"""
+    process = subprocess.Popen(python(code, tmp_path / "lock"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"free\n"
+    process.communicate(timeout=60)
+
+
+def test_held_says_why_not(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(errors.InvalidInput, match="can't be written"), files.held(tmp_path / "link", 0):
+        pass
+    with pytest.raises(errors.InvalidInput, match="can't be written"), files.held(tmp_path / "no" / "lock", 0):
+        pass
+
+
+def test_what_is_done_under_a_lock_fails_in_its_own_words(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="mine"), files.held(tmp_path / "lock", 0):
+        raise FileNotFoundError("mine")
+    with files.held(tmp_path / "lock", 0):
+        pass
+
+
+def test_replace_held_keeps_what_was_there(tmp_path: Path) -> None:
+    path, old = tmp_path / "file", tmp_path / "old"
+    for content in (b"1", b"2", b"3"):
+        files.replace_held(path, content, old)
+    assert (path.read_bytes(), old.read_bytes()) == (b"3", b"2")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "old"]
+
+
+def test_replace_held_clears_away_what_a_killed_one_has_left(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("mine")
+    (tmp_path / "file.new").symlink_to(tmp_path / "elsewhere")
+    files.replace_held(tmp_path / "file", b"1", tmp_path / "old")
+    assert (tmp_path / "elsewhere").read_text() == "mine"
+    assert not os.path.lexists(tmp_path / "file.new")
+
+
+@pytest.mark.parametrize("broken", ["fsync", "link", "replace"])
+def test_replace_held_changes_nothing_when_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    path, old = tmp_path / "file", tmp_path / "old"
+    files.replace_held(path, b"1", old)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, broken, fail)
+    with pytest.raises(errors.InvalidInput, match="No space left on device"):
+        files.replace_held(path, b"2", old)
+    assert path.read_bytes() == b"1"
+    assert not (tmp_path / "file.new").exists()
