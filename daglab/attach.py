@@ -205,7 +205,7 @@ def _by_instance(
     """
     if not asked_for and not parse.is_loopback(api.url):
         raise NothingWritten(f"{api.url} is not on this machine.", "Name the way with --via.")
-    home = os.environ.get("DAGSTER_HOME") or _home_of_dev(settings, api.url)
+    home = os.environ.get("DAGSTER_HOME") or home_of_dev(settings, api.url)
     if not home:
         raise NothingWritten("DAGSTER_HOME is not set.", "Set it to the folder that the deployment runs with.")
     asked_at = int(time.time())
@@ -229,7 +229,7 @@ def _by_instance(
     return _judge(processes.run([python, CHILD], timeout=CHILD_TIMEOUT, env=environ))
 
 
-def _home_of_dev(settings: config.Config, url: str) -> str | None:
+def home_of_dev(settings: config.Config, url: str) -> str | None:
     """The folder of the Dagster that `daglab dev` runs for this project, if that is the deployment."""
     found = record.read(settings.root).get("dagster") if record.is_running(settings.root) else None
     return str(found["home"]) if isinstance(found, dict) and found.get("url") == url and found.get("home") else None

@@ -165,6 +165,13 @@ def current_directory() -> Path:
         raise errors.InvalidInput("The current directory is gone.", "Go to one that is there: cd DIRECTORY") from None
 
 
+def project_root(directory: Path | None = None) -> Path:
+    """The root of the project around `directory` (default: the one we are in), without reading its config."""
+    directory = current_directory() if directory is None else directory
+    file = find_project_file(directory)
+    return file.parent if file else directory.resolve()
+
+
 def find_project_file(directory: Path) -> Path | None:
     """The nearest `daglab.yaml` upwards, not beyond the git root; without one, only in the directory."""
     here = directory.resolve()

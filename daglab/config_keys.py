@@ -193,6 +193,7 @@ class Defaults:
     """What is done where no flag says otherwise."""
 
     attach_metadata_key: str = _key("exploration", "The label of the link on the asset's page.", _not_empty)
+    notebook_template: str = _key("default", "The template of scaffolded notebooks, by its name.", _not_empty)
     open_browser: bool = _key(True, "Whether `dev`, on a terminal, opens its pages in a browser.")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from daglab import config, errors, parse, web
 
 LONGEST_MESSAGE = 600
 LATEST = 253_402_300_800  # seconds: the end of the year 9999, the last that a date can have
+_NOT_CODE = re.compile(r'"""(?:\\"""|[\s\S])*?"""|"(?:\\.|[^"\\\n])*"|#[^\n\r]*')
 _SURELY_NOT_DONE = (400, 404, 405, 411, 413, 414, 415, 422, 429, 431)  # refused before anything was carried out
 
 
@@ -48,6 +50,23 @@ def mutate(api: DagsterApi, operation: str, text: str, variables: Mapping[str, A
     Raises `NotAuthorised` when the sandbox does not allow it, `web.AnswerLost` when it may have been carried out.
     """
     return _execute(api, text, variables, operation)
+
+
+def is_mutation(text: str) -> bool:
+    """Whether a GraphQL document holds an operation that may change something: a name that is no query's counts, too.
+
+    Words that stand outside of all brackets are its operations; comments and texts are none.
+    """
+    plain = _NOT_CODE.sub(" ", text)
+    depth = 0
+    for word in re.findall(r"[\w]+|[{}()\[\]]", plain):
+        if word in "{([":
+            depth += 1
+        elif word in "})]":
+            depth -= 1
+        elif depth == 0 and word in ("mutation", "subscription"):
+            return True
+    return False
 
 
 def permit(api: DagsterApi, operation: str) -> None:

@@ -39,6 +39,7 @@ class Event:
     runs: list[str] = field(default_factory=list)
     traffic: web.Traffic | None = None
     bytes: int | None = None
+    usage: list[dict[str, Any]] = field(default_factory=list)
     detail: dict[str, Any] = field(default_factory=dict)
 
 
@@ -111,7 +112,7 @@ def _line(event: Event, at: datetime, seconds: float, exit_code: int, error_code
         "requests": {"n": len(times) + failed, "errors": failed, "ms": times},
         "bytes": event.bytes,
         "rss_peak": peak_memory(),
-        "usage": [],
+        "usage": event.usage,
         "detail": event.detail,
     }
 

@@ -24,6 +24,7 @@ from daglab import config, errors, files, notebooks, parse, processes
 NOTEBOOK_SUFFIXES = (".py", ".md", ".qmd")  # the ones that marimo takes
 TAIL_LINES = 6
 TEMPORARY = ".daglab-"
+VARIABLE = "DAGLAB_EXPORT"  # a notebook that is exported finds it set
 NO_MARIMO = re.compile(r": No module named marimo(\.__main__\b.*)?$")
 
 
@@ -77,7 +78,8 @@ def export_html(
     notebook_sha256 = hashlib.sha256(notebook.read_bytes()).hexdigest()  # before it runs: it may change itself
     with _temporary(output) as page:
         command = _command(python, notebook, page, arguments)
-        finished = processes.run(command, timeout=timeout, env=env, capture=capture)
+        variables = {**(os.environ if env is None else env), VARIABLE: "1"}
+        finished = processes.run(command, timeout=timeout, env=variables, capture=capture)
         if finished.timed_out:
             raise _timed_out(notebook, timeout)
         content = page.read_bytes() if page.exists() else b""

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from daglab import errors, processes
+
 TIMEOUT = 5.0  # seconds; a tree that takes longer to look at is not told of
+HOOK_TIMEOUT = 600.0  # seconds; the user's hooks may test a lot
 # No hook and no monitor that the repository names is run.
 _SAFE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
 
@@ -51,3 +54,59 @@ def found(asked: subprocess.Popen[bytes] | None) -> Commit | None:
     if asked.returncode or not head.isalnum():
         return None
     return Commit(head, any(not line.startswith("#") for line in lines))
+
+
+def author(folder: Path, environ: Mapping[str, str]) -> str | None:
+    """Who works here, by the name in git's config; None without git, and where it does not say."""
+    return " ".join(_ask(folder, environ, "config", "--get", "user.name").split()) or None
+
+
+def is_inside(folder: Path, environ: Mapping[str, str]) -> bool:
+    """Whether a folder belongs to a repository's working tree."""
+    return _ask(folder, environ, "rev-parse", "--is-inside-work-tree").strip() == "true"
+
+
+def commit_file(path: Path, message: str, environ: Mapping[str, str]) -> None:
+    """Commit one file and nothing else; what is staged otherwise stays staged, and a file as it was is no error.
+
+    The user's own hooks run. Raises `NotGood` with what git says, and then the file is to git what it was before.
+    """
+    folder, name = path.parent, path.name
+    before = _ask(folder, environ, "ls-files", "--stage", "--", name).split()
+    try:
+        done = _do(folder, environ, "add", "--", name)
+        if done.returncode == 0 and not _ask(folder, environ, "status", "--porcelain", "--", name).strip():
+            return
+        if done.returncode == 0:
+            done = _do(folder, environ, "commit", "--quiet", "--message", message, "--only", "--", name)
+        if done.returncode:
+            said = "its hook does not end" if done.timed_out else (done.stderr or done.stdout).strip()
+            raise errors.NotGood(
+                f"{path} is written, and git does not commit it: {said or 'it gave no reason'}", "Commit it yourself."
+            )
+    except BaseException:  # whatever ends it, the index is as it was
+        if before:
+            prefix = _ask(folder, environ, "rev-parse", "--show-prefix").strip("\n")
+            _do(folder, environ, "update-index", "--cacheinfo", f"{before[0]},{before[1]},{prefix}{name}")
+        else:
+            _do(folder, environ, "rm", "--cached", "--quiet", "--ignore-unmatch", "--", name)
+        raise
+
+
+def _ask(folder: Path, environ: Mapping[str, str], *words: str) -> str:
+    """What git answers, nothing where it refuses."""
+    try:
+        done = _do(folder, environ, *words, safely=True)
+    except errors.NotSetUp:  # there is no git
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _do(folder: Path, environ: Mapping[str, str], *words: str, safely: bool = False) -> processes.Finished:
+    """Run git, and end what it leaves running; `safely` runs no hook, and waits for a short time alone."""
+    env = {name: value for name, value in environ.items() if not name.startswith("GIT_")}
+    return processes.run(
+        ["git", *(_SAFE if safely else ()), "-C", str(folder), *words],
+        env={**env, "GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1", "LC_ALL": "C"},
+        timeout=TIMEOUT if safely else HOOK_TIMEOUT,
+    )

@@ -28,18 +28,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Observation:
-    """What is attached: the asset, the id to find it again by, the link, and the entries."""
+    """What is attached: the asset, the id to find it again by, the link, and the entries; `title` says what it is."""
 
     asset: tuple[str, ...]
     id: str
     link: str | None
     entries: tuple[Entry, ...]
     partition: str | None = None
+    title: str = "Notebook export"
 
     @property
     def description(self) -> str:
         """A line for where only text is shown."""
-        return f"Notebook export: {self.link}" if self.link else "Notebook export"
+        return f"{self.title}: {self.link}" if self.link else self.title
 
     @property
     def full_description(self) -> str:

@@ -33,6 +33,7 @@ LARGEST_HISTORY = 1 << 20  # bytes; the version before is kept whatever its size
 MOST_EARLIER = 20
 LARGEST_FILE = 1 << 23  # bytes; what is larger is none of ours
 LONGEST_WAIT = 30.0  # seconds for another kernel's change
+MARKS = ("daglab.yaml", ".git")
 LONGEST_STEM = 40  # characters
 BACKUP, BROKEN = ".bak", ".broken"
 Values = dict[str, Any]
@@ -66,6 +67,20 @@ class Stored:
 
 class _Broken(Exception):
     """A file that is there and holds no state."""
+
+
+def project(start: Path) -> Path:
+    """The project around a folder: the nearest, upwards, with a `.daglab` of the user's, a `daglab.yaml` or a git root.
+
+    The config need not be valid. Without any of these it is the folder itself.
+    """
+    for folder in (start, *start.parents):
+        with contextlib.suppress(OSError):
+            if (folder / FOLDER.parent).lstat().st_uid == os.getuid():  # another user's is not ours
+                return folder
+        if any(os.path.exists(folder / name) for name in MARKS):
+            return folder
+    return start
 
 
 def place(root: Path, notebook: str | Path) -> tuple[Path, str]:

@@ -42,6 +42,8 @@ def assets_target(assets: Sequence[entities.Asset]) -> Target:
 
     Raises `InvalidInput` for an asset that Dagster can't execute, and for assets that no one run can hold.
     """
+    if not assets:
+        raise errors.InvalidInput("There is no asset to launch.", "`daglab discover --filter assets` lists assets.")
     external = [asset.name for asset in assets if not asset.executable]
     if external:
         raise errors.InvalidInput(

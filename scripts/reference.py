@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 from pathlib import Path
 
 import click
 
-from daglab import cli, config_keys
+from daglab import cli, config_keys, helpers
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BEGIN, END = "<!-- keys: written by make docs WRITE=1 -->\n", "<!-- end of keys -->\n"
 HEAD = """# The commands
 
 Written by `make docs WRITE=1` from the commands' own help.
+"""
+
+
+HELPERS_HEAD = """# The helpers
+
+Written by `make docs WRITE=1` from the docstrings of `daglab.helpers`.
+
+```python
+from daglab import helpers
+
+client = helpers.connect()
+run = helpers.run_assets(client, "+orders")
+for now in helpers.follow(run):
+    print(now)
+```
+
+They work in a notebook, a script, a test or an op. What is given back shows itself in a notebook, and prints as text
+elsewhere. Errors are `DaglabError` with a `message` and a `hint`; in a cell `with helpers.explained():` shows one as a
+callout, and stops the cells that need what is missing. Times are seconds, sizes bytes. See also
+[notebooks.md](notebooks.md) and [state.md](state.md).
 """
 
 
@@ -46,7 +68,34 @@ def config_page(now: str) -> str:
     return before + BEGIN + "\n".join(rows) + "\n" + END + rest.partition(END)[2]
 
 
-PAGES = {"cli.md": commands_page, "config.md": config_page}
+def helpers_page(_now: str) -> str:
+    """The whole of docs/helpers.md: each name that notebooks import, how it is called, and its docstring."""
+    found = [HELPERS_HEAD]
+    for name in helpers.__all__:
+        thing = getattr(helpers, name)
+        call = f"{name}{_signature(thing)}" if inspect.isfunction(thing) else f"class {name}"
+        found.append(f"## `{name}`\n\n```python\n{call}\n```\n\n{inspect.getdoc(thing)}\n")
+        if inspect.isclass(thing):
+            found += [f"- `{member}`: {said}" for member, said in _members(thing)]
+            found.append("")
+    return "\n".join(found)
+
+
+def _signature(function: object) -> str:
+    """As it is written: what is named after a module of ours is shown by its own name."""
+    text = str(inspect.signature(function)).replace("'", "")  # type: ignore[arg-type]
+    return re.sub(r"\b(?:deployment|entities|performance|state|observations|display)\.(?=[A-Za-z])", "", text)
+
+
+def _members(kind: type) -> list[tuple[str, str]]:
+    """The public methods and properties of a class, in their order, each with the first line of its docstring."""
+    named = {name: value for name, value in vars(kind).items() if not name.startswith("_") and name != "html"}
+    members = {name: value for name, value in named.items() if callable(value) or isinstance(value, property)}
+    told = {name: inspect.getdoc(value) for name, value in members.items()}
+    return [(name, said.partition("\n")[0]) for name, said in told.items() if said]
+
+
+PAGES = {"cli.md": commands_page, "config.md": config_page, "helpers.md": helpers_page}
 
 
 def main() -> None:

@@ -12,7 +12,16 @@ import tempfile
 # Those that launch most, beside the others; together they are all there is. Each half has a Dagster of its own.
 LAUNCHING = [
     f"tests/integration/test_{name}.py"
-    for name in ("run", "runs_command", "backfills", "launch_keys", "strangers", "outages", "keeper_dagster")
+    for name in (
+        "run",
+        "runs_command",
+        "backfills",
+        "launch_keys",
+        "strangers",
+        "outages",
+        "keeper_dagster",
+        "scaffold",
+    )
 ]
 HALVES = (LAUNCHING, [f"--ignore={path}" for path in LAUNCHING])
 

@@ -1,197 +1,295 @@
-"""`daglab scaffold`: write a marimo notebook for an asset, some assets or a job."""
+"""`daglab scaffold`: write a marimo notebook for an asset, some assets, a selection or a job."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
+import os
 import shlex
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
-from pathlib import Path, PurePath
+from pathlib import Path
+from typing import Any
 
 import click
 
-from daglab import config, dagster_api, entities, errors, events, files, output, parse, render
+from daglab import (
+    config,
+    dagster_api,
+    definitions,
+    entities,
+    errors,
+    events,
+    files,
+    git,
+    launches,
+    materializations,
+    notebook_templates,
+    output,
+    parse,
+    processes,
+    run_config,
+    samples,
+    scaffolds,
+    selection,
+    targets,
+)
 
-LONGEST_SLUG = 100  # bytes
-# What a notebook imports lies behind its own folder.
-HIDDEN = sys.stdlib_module_names | {"daglab", "dagster", "jinja2", "marimo", "requests", "tabulate", "yaml"}
 CHECK_TIMEOUT = 2.0  # seconds; a notebook can be written where nothing answers, too
 
 
 @dataclass(frozen=True)
-class Target:
-    """What the notebook is for: some assets (most often one) or a job."""
+class Seen:
+    """What the deployment has of a target; `problems` are of the run config that the notebook will begin with."""
 
-    assets: tuple[tuple[str, ...], ...] = ()
-    job: str | None = None
-
-    @property
-    def name(self) -> str:
-        """As people read it: `a/b, c` or the job's name."""
-        return self.job or ", ".join("/".join(key) for key in self.assets)
+    assets: tuple[entities.Asset, ...] = ()
+    job: entities.Job | None = None
+    problems: tuple[launches.Problem, ...] = ()
+    columns: tuple[materializations.Column, ...] = ()
 
     @property
-    def recorded(self) -> str:
-        """As events and documents have it: `asset:a/b,c` or `job:NAME`."""
-        return f"job:{self.job}" if self.job else f"asset:{self.name.replace(', ', ',')}"
+    def location(self) -> str | None:
+        """The code location, where it is one."""
+        places = {each.location for each in (*self.assets, self.job) if each}
+        return places.pop() if len(places) == 1 else None
 
 
-def file_name(target: Target) -> str:
-    """The notebook's name: it starts with the kind of its target, so that no `json.py` hides a module.
-
-    The parts of a key are joined by two underscores, as Dagster does in the name of an asset's op.
-    """
-    first = target.assets[0] if target.assets else (target.job or "",)
-    slug = "__".join(re.sub(r"\W+", "_", part).strip("_") for part in first).strip("_")
-    # A file's name has room for 255 bytes, and a temporary one beside it needs some of them.
-    slug = slug.encode("utf-8", "ignore")[:LONGEST_SLUG].decode("utf-8", "ignore") or "unnamed"
-    more = f"_and_{len(target.assets) - 1}_more" if len(target.assets) > 1 else ""
-    return f"{'job' if target.job else 'asset'}_{slug}{more}.py"
-
-
-def notebook(target: Target, path: str, title: str | None = None) -> str:
-    """The notebook's code; names are data in it, whatever they hold. `path` is its own, from the project's root."""
-    [asset] = target.assets if len(target.assets) == 1 else [None]
-    attach = f" --attach {shlex.quote(f'asset:{target.name}')}" if asset else ""
-    text = render.render(
-        "notebook/default.py.j2",
-        asset=list(asset) if asset else None,
-        assets=[list(key) for key in target.assets] if len(target.assets) > 1 else None,
-        job=target.job,
-        title=title or f"Explore {target.name}",
-        export=f"daglab export {shlex.quote(path)}{attach}",
-        depth=len(PurePath(path).parent.parts),
-        marimo_version=metadata.version("marimo"),
-    )
-    compile(text, path, "exec")
-    return text
-
-
-def place(settings: config.Config, target: Target, name: str | None) -> Path:
-    """Where the notebook goes: into the notebooks folder, under a name of its own or the one that is asked for.
-
-    Raises `InvalidInput` for a name that is no notebook's, and for a place outside of the project.
-    """
-    folder = settings.root / settings.notebooks_dir
-    if name is not None and (not name.endswith(".py") or name.startswith((".", "-")) or PurePath(name).name != name):
-        raise errors.InvalidInput(
-            f"{name!r} is not the name of a notebook.", f"It lies in {folder}: give a name alone, such as orders.py."
-        )
-    if name is not None and not name.isprintable():
-        raise errors.InvalidInput(f"{name!r} is not the name of a notebook.", "Give a name on one line.")
-    if name is not None and (PurePath(name).stem in HIDDEN or name in ("__init__.py", "__main__.py")):
-        raise errors.InvalidInput(
-            f"A notebook called {name} would hide the Python module of that name.", "Choose another name."
-        )
-    path = folder / (name or file_name(target))
-    if files.inside(settings.root, path) is None:
-        raise errors.InvalidInput(
-            f"{path} lies outside of the project {settings.root}.", "Set notebooks_dir to a folder of the project."
-        )
-    return path
-
-
-def write(
-    settings: config.Config, target: Target, *, name: str | None = None, title: str | None = None, force: bool = False
-) -> tuple[Path, bool]:
-    """Write the notebook; its path, and whether it has replaced one.
-
-    Raises `Taken` when there is one of that name and `force` is not set.
-    """
-    path = place(settings, target, name)
-    text = notebook(target, str(files.inside(settings.root, path)), title)
-    replaced = path.exists()
-    if replaced and force:
-        files.write_atomic(path, text)
-    else:
-        files.write_new(path, text)
-    return path, replaced
-
-
-def check(api: dagster_api.DagsterApi, settings: config.Config, target: Target) -> bool:
-    """Whether the deployment has the target; False where none answers, or not to us.
+def look(api: dagster_api.DagsterApi, target: scaffolds.Target, *, validate: bool, columns: bool) -> Seen | None:
+    """What the deployment has of the target; None where none answers, or not to us.
 
     Raises `InvalidInput` with the nearest names where it has none.
     """
     session = dataclasses.replace(api.session, timeout=min(api.session.timeout, CHECK_TIMEOUT), retries=0)
     quick = dataclasses.replace(api, session=session)
     try:
-        if target.assets:
-            entities.require_assets(quick, target.assets)
-        else:
-            _check_job(quick, target.job or "")
+        seen = _find(quick, target)
+        problems = _problems(quick, seen) if validate else ()
+        known = materializations.columns(quick, seen.assets[0].key) if columns and seen.assets else ()
+        return dataclasses.replace(seen, problems=tuple(problems), columns=tuple(known))
     except (errors.Unreachable, errors.NotAuthorised) as problem:
         output.note(f"Not checked, whether {target.name} is there: {problem.message}")
-        return False
-    return True
+        return None
 
 
-def _check_job(api: dagster_api.DagsterApi, name: str) -> None:
-    """Several jobs of one name are good enough: the config or the notebook may say which."""
-    if not any(job.name == name for job in entities.workspace(api).jobs):
-        entities.find_job(api, name, repository=None, location=None)
+def _find(api: dagster_api.DagsterApi, target: scaffolds.Target) -> Seen:
+    if target.assets:
+        return Seen(tuple(entities.require_assets(api, target.assets)))
+    if target.selection:
+        chosen = selection.read(target.selection)
+        workspace = entities.workspace(api)
+        selection.check_fields(chosen, workspace)
+        found = selection.select(chosen, entities.assets(api, workspace.asset_fields))
+        if not found:
+            raise errors.InvalidInput(
+                f"The selection {target.selection} holds no asset.", "`daglab discover --select` tries a selection."
+            )
+        return Seen(tuple(found))
+    same = [job for job in entities.workspace(api).jobs if job.name == target.job]
+    # Several jobs of one name are good enough: the config or the notebook may say which.
+    one = same[0] if same else entities.find_job(api, target.job or "", repository=None, location=None)
+    return Seen(job=one if len(same) == 1 else None)
 
 
-def _target(asset: str | None, job: str | None, selection: str | None) -> Target:
-    if sum(map(bool, (asset, job, selection))) != 1:
-        raise errors.WrongUsage(
-            "One of --asset, --job and --from-selection is needed, and only one.", "daglab scaffold --asset orders"
-        )
-    if job:
-        return Target(job=job)
-    return Target(assets=tuple(parse.asset_keys(selection)) if selection else (parse.asset_key(asset or ""),))
+def _problems(api: dagster_api.DagsterApi, seen: Seen) -> Sequence[launches.Problem]:
+    """What is wrong with the run config as the schema fills it in, or why no run can hold the target."""
+    if not seen.job and not seen.assets:
+        return ()
+    try:
+        target = targets.job_target(seen.job) if seen.job else targets.assets_target(seen.assets)
+        body = parse.run_config(run_config.skeleton(api, [target]), "run config")
+        return launches.config_problems(api, target, body)
+    except errors.InvalidInput as refused:  # such as one asset of several that are made together
+        return (launches.Problem((), "TARGET", refused.message),)
+
+
+def each_of(target: scaffolds.Target, seen: Seen | None) -> list[scaffolds.Target]:
+    """A target for each asset. Raises `NotSetUp` for a selection that no deployment has told the assets of."""
+    if target.job:
+        raise errors.WrongUsage("--each is for assets, and --job names one job.", "Leave --each out.")
+    keys = target.assets or tuple(dict.fromkeys(asset.key for asset in (seen.assets if seen else ())))
+    if not keys:
+        raise errors.NotSetUp("--each of a selection needs a deployment that says which assets it holds.", "Start it.")
+    return [scaffolds.Target(assets=(key,)) for key in keys]
+
+
+def list_templates(root: Path, *, as_json: bool) -> None:
+    """Print the templates there are."""
+    found = notebook_templates.every(root)
+    rows = [{"name": each.name, "for": each.what, "own": each.is_own, "path": str(each.path)} for each in found]
+    if as_json:
+        output.document({"ok": True, "templates": rows})
+    else:
+        output.table([[row["name"], row["for"]] for row in rows], ["template", "for"])
+
+
+def _wishes(settings: config.Config, seen: Seen | None, options: dict[str, Any], path: Path) -> scaffolds.Wishes:
+    """How the notebooks are to be. Raises for a module that is asked for and can't be imported."""
+    module = options["module"]
+    if module:
+        definitions.require(settings, module, path)
+    elif options["inprocess"]:
+        module = definitions.find(settings.root, seen.location if seen else None)
+    columns = seen.columns if seen else ()
+    if options["seed_data"] and not columns:
+        output.note("No sample is written: the asset tells of no columns.")
+    if seen and seen.problems:
+        output.warn("It can't be launched as it is:\n  " + "\n  ".join(each.line for each in seen.problems))
+    return scaffolds.Wishes(
+        template=template_of(settings, options["template"]),
+        title=options["title"],
+        author=git.author(settings.root, processes.without_secrets(os.environ, settings.token_variables)),
+        module=module if options["inprocess"] else None,
+        attach=options["attach"],
+        variables=scaffolds.variables(options["template_vars"]),
+        sample=samples.rows(columns) if options["seed_data"] else (),
+    )
+
+
+def _refuse_taken(paths: Sequence[Path]) -> None:
+    """Before the first of several is written."""
+    if taken := [str(path) for path in paths if path.exists()]:
+        raise errors.Taken(f"There already: {', '.join(taken)}.", "Write over all of them with --force.")
+
+
+def _write_all(
+    settings: config.Config, wanted: Sequence[scaffolds.Target], wishes: scaffolds.Wishes, options: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """All of them, or none where one is there already."""
+    paths = [scaffolds.place(settings, each, options["filename"]) for each in wanted]
+    if twice := [path.name for path in paths if paths.count(path) > 1]:
+        raise errors.InvalidInput(f"Several assets would be in {twice[0]}.", "Scaffold each with a --filename.")
+    if not options["force"]:
+        _refuse_taken(paths if len(paths) > 1 else ())
+    made = []
+    for each in wanted:
+        path, replaced = scaffolds.write(settings, each, wishes, name=options["filename"], force=options["force"])
+        made.append({"notebook": str(path), "target": each.recorded, "replaced": replaced})
+    return made
+
+
+def _commit(settings: config.Config, made: Sequence[dict[str, Any]], result: dict[str, Any]) -> None:
+    """Each in a commit of its own. Raises with what was written in its result."""
+    environ = processes.without_secrets(os.environ, settings.token_variables)
+    for each in made:
+        try:
+            git.commit_file(Path(each["notebook"]), f"Scaffold a notebook for {each['target']}", environ)
+        except errors.NotGood as error:
+            raise errors.NotGood(error.message, error.hint, result=result) from None
 
 
 @click.command(name="scaffold")
 @click.option("--asset", metavar="KEY", help="The asset, such as orders or src/customers.")
 @click.option("--job", metavar="NAME", help="The job.")
-@click.option("--from-selection", "selection", metavar="KEYS", help="Several assets in one notebook: orders,src/items.")
+@click.option(
+    "--from-selection",
+    "selected",
+    metavar="SELECTION",
+    help="Several assets in one notebook: orders,src/items or a selection in Dagster's language.",
+)
+@click.option("--each", is_flag=True, help="A notebook for each of the assets instead of one for all.")
 @click.option(
     "--filename", metavar="NAME.py", help="The notebook's name in the notebooks folder.  [default: by target]"
 )
 @click.option("--title", metavar="TEXT", help="Its title.  [default: by target]")
+@click.option(
+    "--template", metavar="NAME|PATH", help="What it is made from.  [default: defaults.notebook_template, default]"
+)
+@click.option("--template-vars", multiple=True, metavar="NAME=VALUE", help="A value for a template of your own.")
+@click.option(
+    "--module",
+    metavar="MODULE|FILE.py",
+    help="Where the cells that run in the kernel import from.  [default: what the project tells Dagster to load]",
+)
+@click.option("--inprocess/--no-inprocess", default=True, help="Cells that run the target in the kernel.")
+@click.option("--attach/--no-attach", default=True, help="Cells that export the notebook and attach it.")
+@click.option(
+    "--validate-config/--no-validate-config",
+    default=True,
+    help="Ask the deployment whether the run config that the notebook begins with is valid.",
+)
+@click.option("--seed-data", is_flag=True, help="A few made-up rows in the shape of the asset's columns.")
+@click.option("--git-commit", is_flag=True, help="Commit what is written, and nothing else.")
 @click.option("--force", is_flag=True, help="Write over a notebook of that name.")
+@click.option("--list-templates", is_flag=True, help="List the templates, and write nothing.")
+@click.option("--eject", metavar="TEMPLATE", help="Copy one of daglab's templates into the project, to change it.")
 @output.connection_options
 @output.json_option
-def command(
-    asset: str | None,
-    job: str | None,
-    selection: str | None,
-    filename: str | None,
-    title: str | None,
-    force: bool,
-    as_json: bool,
-) -> None:
+def command(list_templates: bool, eject: str | None, as_json: bool, **options: Any) -> None:
     """Write a marimo notebook for an asset or a job.
 
     The notebook connects to the deployment, shows its target, launches it with a button and follows the run. Where
     a deployment answers, it is asked whether the target is there. A notebook that is there is written over with
-    --force alone.
+    --force alone. Templates of your own lie in .daglab/templates/ and may extend daglab's.
 
     \b
     Examples:
       daglab scaffold --asset orders
-      daglab scaffold --from-selection orders,src/items --filename shop.py --title 'The shop'
+      daglab scaffold --from-selection 'group:mart' --template asset-group --filename mart.py
       daglab scaffold --job report && marimo edit dagster/notebooks/job_report.py
     """
-    target = _target(asset, job, selection)
     settings = config.load(output.flags())
-    with events.recording(settings.root, "scaffold") as event:
-        event.target = target.recorded
-        place(settings, target, filename)
-        api = dagster_api.connect(settings, operation=event.id)
-        event.traffic = api.traffic
-        checked = check(api, settings, target)
-        path, replaced = write(settings, target, name=filename, title=title, force=force)
-        event.detail["notebook"] = str(files.inside(settings.root, path))
+    if sum(map(bool, (list_templates, eject, options["asset"] or options["job"] or options["selected"]))) > 1:
+        raise errors.WrongUsage("--list-templates and --eject write no notebook.", "Give them alone.")
+    if list_templates:
+        _list(settings.root, as_json=as_json)
+    elif eject:
+        path = notebook_templates.eject(settings.root, eject)
         if as_json:
-            result = {"notebook": str(path), "target": target.recorded, "checked": checked, "replaced": replaced}
-            output.document({"ok": True, **result})
+            output.document({"ok": True, "template": str(path)})
         else:
             output.data(str(path))
-            output.note(f"{'Replaced' if replaced else 'Wrote'} it. Open it with: {editing(settings, path)}")
+    else:
+        _scaffold(settings, options, as_json=as_json)
+
+
+_list = list_templates
+
+
+def _scaffold(settings: config.Config, options: dict[str, Any], *, as_json: bool) -> None:
+    target = scaffolds.read_target(options["asset"], options["job"], options["selected"])
+    if options["each"] and options["filename"]:
+        raise errors.WrongUsage("--each writes several notebooks, and --filename names one.", "Give one of them.")
+    environ = processes.without_secrets(os.environ, settings.token_variables)
+    if options["git_commit"] and not git.is_inside(settings.root, environ):
+        raise errors.NotSetUp(f"{settings.root} is no git repository, and --git-commit needs one.", "git init")
+    with events.recording(settings.root, "scaffold") as event:
+        event.target = target.recorded
+        path = scaffolds.place(settings, target, options["filename"])
+        notebook_templates.find(settings.root, template_of(settings, options["template"]))
+        api = dagster_api.connect(settings, operation=event.id)
+        event.traffic = api.traffic
+        seen = look(api, target, validate=options["validate_config"], columns=options["seed_data"])
+        wanted = each_of(target, seen) if options["each"] else [target]
+        made = _write_all(settings, wanted, _wishes(settings, seen, options, path), options)
+        event.detail["notebook"] = str(files.inside(settings.root, Path(made[-1]["notebook"])))
+        result = _document(made, seen, each=options["each"])
+        if options["git_commit"]:
+            _commit(settings, made, result)
+        if as_json:
+            output.document(result)
+        else:
+            _tell(settings, made)
+
+
+def _document(made: Sequence[dict[str, Any]], seen: Seen | None, *, each: bool) -> dict[str, Any]:
+    problems = [problem.document for problem in seen.problems] if seen else []
+    return {
+        "ok": True,
+        **({"notebooks": list(made)} if each else made[0]),
+        "checked": seen is not None,
+        "config_problems": problems,
+    }
+
+
+def _tell(settings: config.Config, made: Sequence[dict[str, Any]]) -> None:
+    for each in made:
+        output.data(each["notebook"])
+    said = "Replaced" if any(each["replaced"] for each in made) else "Wrote"
+    output.note(f"{said} it. Open it with: {editing(settings, Path(made[-1]['notebook']))}")
+
+
+def template_of(settings: config.Config, given: str | None) -> str:
+    """What a notebook is made from: what is asked for, else what the config names."""
+    return given or settings.defaults.notebook_template
 
 
 def editing(settings: config.Config, path: Path) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,21 +13,6 @@ from daglab import config, errors, events, json_values, output, parse, state_fil
 
 LONGEST_VALUE = 120  # characters of one in a table
 notebook_argument = click.argument("notebook", metavar="NOTEBOOK")
-
-
-def project() -> Path:
-    """The nearest folder, upwards, that holds states, not beyond that of a project's file or of a git repository.
-
-    The config need not be valid. Where there are none, the folder that the way ends at, else the one we are in.
-    """
-    here = config.current_directory()
-    for folder in (here, *here.parents):
-        with contextlib.suppress(OSError):
-            if (folder / state_files.FOLDER).lstat().st_uid == os.getuid():  # another user's is not ours to show
-                return folder
-        if any(os.path.exists(folder / name) for name in (config.FILE_NAME, ".git")):
-            return folder
-    return here
 
 
 def find(root: Path, notebook: str) -> tuple[Path, str]:
@@ -87,7 +70,7 @@ def show_command(notebook: str, as_json: bool) -> None:
     Example:
       daglab state show dagster/notebooks/orders.py --json | jq .values
     """
-    path, name = find(project(), notebook)
+    path, name = find(state_files.project(config.current_directory()), notebook)
     stored = state_files.read(path)
     if as_json:
         output.document(document(path, name, stored))
@@ -109,7 +92,7 @@ def history_command(notebook: str, as_json: bool) -> None:
     Example:
       daglab state history dagster/notebooks/orders.py
     """
-    path, name = find(project(), notebook)
+    path, name = find(state_files.project(config.current_directory()), notebook)
     stored = state_files.read(path)
     revisions = [vars(each) for each in (stored.now, *stored.earlier)]
     if as_json:
@@ -137,7 +120,7 @@ def rollback_command(notebook: str, to: int | None, as_json: bool) -> None:
     Example:
       daglab state rollback dagster/notebooks/orders.py --to 12
     """
-    root = project()
+    root = state_files.project(config.current_directory())
     with events.recording(root, "state rollback") as event:
         path, name = find(root, notebook)
         event.target = name
@@ -159,7 +142,7 @@ def reset_command(notebook: str, as_json: bool) -> None:
     Example:
       daglab state reset dagster/notebooks/orders.py
     """
-    root = project()
+    root = state_files.project(config.current_directory())
     with events.recording(root, "state reset") as event:
         path, name = find(root, notebook)
         event.target = name

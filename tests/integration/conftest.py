@@ -1,17 +1,25 @@
-"""A TCP proxy before the real deployment that injects faults, and a way to ask the deployment itself."""
+"""A TCP proxy before the real deployment that injects faults, a way to ask the deployment itself, and a browser."""
 
 from __future__ import annotations
 
+import base64
+import os
 import re
+import shutil
 import socket
 import socketserver
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+
+from daglab import processes
 
 # What is done with one request: it gets the client's socket, and `forward`, which sends the request on and
 # gives back the deployment's whole answer.
@@ -120,3 +128,148 @@ def _ask(port: int, request: bytes) -> bytes:
         while piece := upstream.recv(65536):
             pieces.append(piece)
     return b"".join(pieces)
+
+
+# --- a browser, and marimo
+
+# Through shadow roots, too: marimo's elements have them.
+ALL = """
+const all = (root) => [...root.querySelectorAll("*")].flatMap((e) => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])]);
+"""
+BUTTON = (
+    ALL
+    + """
+const found = all(document).filter((e) => e.tagName === "BUTTON" && e.innerText.trim() === arguments[0] && !e.disabled);
+if (found.length && arguments[1]) found[0].click();
+return found.length;
+"""
+)
+TEXT = (
+    ALL
+    + """
+const inner = all(document).flatMap((e) => (e.shadowRoot ? [...e.shadowRoot.children] : []));
+const shown = inner.filter((e) => !["STYLE", "LINK", "SCRIPT"].includes(e.tagName)).map((e) => e.innerText);
+return [document.body.innerText, ...shown].join("\\n");
+"""
+)
+# `mo.output` of a table, a chart or text that broke: marimo's and React's own words.
+BROKEN = ("Something went wrong", "Minified React error", "Failed to load", "Unknown component")
+
+
+class Browser:
+    """A headless Chromium, driven over the WebDriver protocol."""
+
+    def __init__(self, driver: str) -> None:
+        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+        # It asks nobody but the page: neither for updates nor for anything of its maker's.
+        arguments += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        arguments += ["--hide-scrollbars"]
+        options = {"args": arguments}
+        capabilities = {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}
+        answer = requests.post(f"{driver}/session", json={"capabilities": capabilities}, timeout=120).json()
+        self.session = f"{driver}/session/{answer['value']['sessionId']}"
+
+    def open(self, url: str) -> None:
+        requests.post(f"{self.session}/url", json={"url": url}, timeout=120).raise_for_status()
+
+    def run(self, script: str, *arguments: object) -> Any:
+        body = {"script": script, "args": list(arguments)}
+        return requests.post(f"{self.session}/execute/sync", json=body, timeout=120).json()["value"]
+
+    def text(self) -> str:
+        """What can be read, in marimo's own elements, too: they have shadow roots."""
+        return str(self.run(TEXT))
+
+    def wait_for(self, text: str, seconds: float = 60) -> None:
+        wait_until(lambda: text in self.text(), f"the page shows {text!r}", seconds)
+
+    def wait_until(self, condition: Callable[[], Any], what: str) -> Any:
+        return wait_until(condition, what)
+
+    def press(self, label: str) -> None:
+        wait_until(lambda: self.run(BUTTON, label, False), f"the button {label}")
+        self.run(BUTTON, label, True)
+
+    def type(self, text: str, *, held: str = "") -> None:
+        """Into what has the focus, while a key is held."""
+        letters = [{"type": kind, "value": letter} for letter in text for kind in ("keyDown", "keyUp")]
+        around = [[{"type": kind, "value": held}] if held else [] for kind in ("keyDown", "keyUp")]
+        actions = [{"type": "key", "id": "keyboard", "actions": [*around[0], *letters, *around[1]]}]
+        requests.post(f"{self.session}/actions", json={"actions": actions}, timeout=120).raise_for_status()
+
+    def command(self, name: str, **parameters: Any) -> Any:
+        """A command of Chromium's own protocol."""
+        body = {"cmd": name, "params": parameters}
+        answer = requests.post(f"{self.session}/goog/cdp/execute", json=body, timeout=120)
+        return answer.json()["value"]
+
+    def resize(self, width: int, height: int = 900) -> None:
+        sizes = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.command("Emulation.setDeviceMetricsOverride", **sizes)
+
+    def shoot(self, path: Path, width: int, height: int) -> None:
+        self.resize(width, height)
+        wait_until(lambda: self.run("return window.innerWidth") == width, "the page has its new width")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(base64.b64decode(self.command("Page.captureScreenshot", format="png")["data"]))
+
+    def complaints(self) -> list[str]:
+        """What the page says of components that failed, and errors that its scripts have logged."""
+        logged = requests.post(f"{self.session}/se/log", json={"type": "browser"}, timeout=120).json()["value"]
+        severe = [entry["message"] for entry in logged if entry["level"] == "SEVERE"]
+        return [word for word in BROKEN if word in self.text()] + [each for each in severe if "favicon" not in each]
+
+    def close(self) -> None:
+        requests.delete(self.session, timeout=60)
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture
+def browser(tmp_path: Path, need: Callable[[object, str], None]) -> Iterator[Browser]:
+    need(shutil.which("chromedriver"), "chromedriver is not installed")
+    port = processes.find_free_port()
+    url, log = f"http://127.0.0.1:{port}", tmp_path / "chromedriver.log"
+    with processes.keeper() as kept:
+        processes.start(kept, processes.Service("driver", ["chromedriver", f"--port={port}"], None, None, log))
+        wait_until(lambda: _answers(f"{url}/status"), "chromedriver answers")
+        found = Browser(url)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """`served(notebook)` runs it with `marimo run`, or `served(notebook, "edit")`, and gives its address."""
+    with processes.keeper() as kept:
+
+        def serve(notebook: Path, mode: str = "run", theme: str = "light") -> str:
+            port = processes.find_free_port()
+            options = ["--headless", "--no-token", "--host", "127.0.0.1", "--port", str(port)]
+            options += ["--skip-update-check"] if mode == "edit" else []
+            config = tmp_path / f"config-{theme}" / "marimo" / "marimo.toml"
+            config.parent.mkdir(parents=True, exist_ok=True)
+            config.write_text(f'[display]\ntheme = "{theme}"\n')
+            env = {**os.environ, "XDG_CONFIG_HOME": str(config.parent.parent)}
+            command = [sys.executable, "-m", "marimo", mode, str(notebook), *options]
+            name = f"{mode}-{port}"
+            processes.start(kept, processes.Service(name, command, None, env, tmp_path / f"{name}.log"))
+            url = f"http://127.0.0.1:{port}"
+            wait_until(lambda: _answers(f"{url}/health"), "marimo answers")
+            return url
+
+        yield serve
+
+
+def _answers(url: str) -> bool:
+    try:
+        answer = requests.get(url, timeout=10)
+        return answer.ok and answer.json().get("value", {"ready": True})["ready"] is True
+    except requests.RequestException:
+        return False

@@ -25,6 +25,7 @@ from daglab import (
     helpers,
     plans,
     runs,
+    scaffolds,
     targets,
     web,
 )
@@ -141,7 +142,7 @@ EFFECTS: dict[str, tuple[dict[str, Any], Any, Look, Any, Any]] = {
     "notebooks_dir": (
         {},
         "nb",
-        lambda s, _: str(scaffold.place(s, scaffold.Target(job="j"), None).relative_to(s.root)),
+        lambda s, _: str(scaffolds.place(s, scaffolds.Target(job="j"), None).relative_to(s.root)),
         "dagster/notebooks/job_j.py",
         "nb/job_j.py",
     ),
@@ -213,6 +214,7 @@ EFFECTS: dict[str, tuple[dict[str, Any], Any, Look, Any, Any]] = {
         "marimo edit --port 3010 a.py",
         "marimo edit --port 7 a.py",
     ),
+    "defaults.notebook_template": ({}, "ml", lambda s, _: scaffold.template_of(s, None), "default", "ml"),
     "defaults.open_browser": ({}, False, lambda s, m: opens(s, m), True, False),
     "logging.level": ({}, "ERROR", lambda s, m: planned(s, m).level, "INFO", "ERROR"),
     "logging.max_bytes": ({}, 100_000, lambda s, m: planned(s, m).largest_log, 10_000_000, 100_000),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import shlex
 import threading
@@ -10,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from daglab import config, errors
-from daglab.commands import scaffold
+from daglab import config, entities, errors, scaffolds, selection
 
 HOSTILE = [
     'x"); import os; os.system("true',
@@ -35,8 +35,21 @@ HOSTILE = [
 ]
 
 
-def asset(*key: str) -> scaffold.Target:
-    return scaffold.Target((key,))
+ASSET = {
+    **dict.fromkeys(("group", "description", "partitions")),
+    **dict.fromkeys(("kinds", "owners", "dimensions", "jobs", "dependencies"), ()),
+    **{"key": (), "tags": {}, "executable": True, "repository": "r", "location": "l"},
+}
+PLAIN = scaffolds.Wishes()
+MINIMAL = scaffolds.Wishes(template="minimal")
+
+
+def asset(*key: str) -> scaffolds.Target:
+    return scaffolds.Target((key,))
+
+
+def notebook(target: scaffolds.Target, path: str, wishes: scaffolds.Wishes = MINIMAL) -> str:
+    return scaffolds.notebook(Path(), target, path, wishes)
 
 
 def names(tree: ast.Module) -> set[str]:
@@ -63,45 +76,93 @@ def shape(tree: ast.Module) -> str:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_asset_key_is_data(name: str) -> None:
     key = (name, "x", name)
-    text = scaffold.notebook(scaffold.Target((key,)), "nb/a b.py")
+    text = notebook(asset(*key), "nb/a b.py")
     tree = ast.parse(text)
-    assert assigned(tree, "ASSET") == list(key)
-    command = shlex.split(str(assigned(tree, "EXPORT")))
+    expression = asset(*key).expression
+    assert assigned(tree, "SELECTION" if expression else "KEYS") == (expression or [list(key)])
+    command = shlex.split(f"{assigned(tree, 'EXPORT')} {assigned(tree, 'ATTACH')}")
     assert command == ["daglab", "export", "nb/a b.py", "--attach", f"asset:{name}/x/{name}"]
-    assert shape(tree) == shape(ast.parse(scaffold.notebook(asset("a", "b", "c"), "nb/a b.py")))
     assert all(c.isprintable() or c == "\n" for c in text)
+    plain = asset("a b", "c") if expression else asset('"', "x", "y")
+    assert shape(tree) == shape(ast.parse(notebook(plain, "nb/a b.py")))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("template", ["default", "minimal", "ml", "asset-group"])
+def test_hostile_names_are_data_in_every_template(name: str, template: str) -> None:
+    """The code is the same, but for its constants: in titles, selections, modules and samples."""
+    wishes = scaffolds.Wishes(template=template, title=name, module=name, sample=[{name: name}])
+    made = (
+        notebook(scaffolds.Target(job=name), "nb/a.py", wishes),
+        notebook(scaffolds.Target(selection=name), "nb/a.py", wishes),
+        notebook(asset('"', name), "nb/a.py", wishes),
+    )
+    assert [shape(ast.parse(text)) for text in made] == plain_shapes(template)
+
+
+@functools.cache
+def plain_shapes(template: str) -> list[str]:
+    wishes = scaffolds.Wishes(template=template, title="x", module="x", sample=[{"x": "x"}])
+    targets = (scaffolds.Target(job="x"), scaffolds.Target(selection="x"), asset('"', "x"))
+    return [shape(ast.parse(notebook(target, "nb/a.py", wishes))) for target in targets]
+
+
+@pytest.mark.parametrize(
+    ("key", "expression"),
+    [
+        (("orders",), "key:orders"),
+        (("src", "customers"), "key:src/customers"),
+        (("odd-key", "v1.2"), 'key:"odd-key/v1.2"'),
+        (("größe <b>&",), 'key:"größe <b>&"'),
+        (("and",), 'key:"and"'),
+        (("1st",), 'key:"1st"'),
+        (('quo"te',), None),
+        (("star*",), None),
+        (("back\\slash",), None),
+    ],
+)
+def test_a_key_in_dagsters_language(key: tuple[str, ...], expression: str | None) -> None:
+    """Read as Dagster reads it, it holds that asset and no other."""
+    assert asset(*key).expression == expression
+    if expression:
+        others = [key, ("x", *key), (*key, "x"), ("x",)]
+        graph = [entities.Asset(**{**ASSET, "key": each}) for each in others]
+        assert [found.key for found in selection.select(selection.read(expression), graph)] == [key]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_job_name_is_data(name: str) -> None:
-    tree = ast.parse(scaffold.notebook(scaffold.Target(job=name), "nb/a.py"))
+    tree = ast.parse(notebook(scaffolds.Target(job=name), "nb/a.py"))
     assert assigned(tree, "JOB") == name
     assert shlex.split(str(assigned(tree, "EXPORT"))) == ["daglab", "export", "nb/a.py"]
-    assert shape(tree) == shape(ast.parse(scaffold.notebook(scaffold.Target(job="job"), "nb/a.py")))
+    assert shape(tree) == shape(ast.parse(notebook(scaffolds.Target(job="job"), "nb/a.py")))
 
 
 @pytest.mark.parametrize("path", HOSTILE)
 def test_a_hostile_path_is_data(path: str) -> None:
-    tree = ast.parse(scaffold.notebook(scaffold.Target(job="job"), path))
+    tree = ast.parse(notebook(scaffolds.Target(job="job"), path))
     assert shlex.split(str(assigned(tree, "EXPORT"))) == ["daglab", "export", path]
 
 
 @pytest.mark.parametrize(
     ("path", "folder"),
-    [("a.py", "mo.notebook_dir())"), ("nb/a.py", "mo.notebook_dir().parents[0])"), ("x/y/z/a.py", ".parents[2])")],
+    [
+        ("a.py", "Path(__file__).parents[0]"),
+        ("nb/a.py", "Path(__file__).parents[1]"),
+        ("x/y/z/a.py", "Path(__file__).parents[3]"),
+    ],
 )
 def test_the_notebook_knows_where_its_project_is(path: str, folder: str) -> None:
-    text = scaffold.notebook(asset("a"), path)
-    assert f"directory={folder}" in text.replace("directory=mo.notebook_dir().parents[2])", "directory=.parents[2])")
+    assert f"    PROJECT = {folder}\n" in notebook(asset("a"), path)
 
 
 def test_an_asset_and_a_job_differ_where_they_must() -> None:
-    for_asset, job = (ast.parse(scaffold.notebook(each, "a.py")) for each in (asset("x"), scaffold.Target(job="x")))
-    assert "ASSET" in names(for_asset) - names(job)
+    for_asset, job = (ast.parse(notebook(each, "a.py", PLAIN)) for each in (asset("x"), scaffolds.Target(job="x")))
+    assert "SELECTION" in names(for_asset) - names(job)
     assert "JOB" in names(job) - names(for_asset)
     attributes = {node.attr for node in ast.walk(job) if isinstance(node, ast.Attribute)}
     assert {"find_job", "run_job"} <= attributes
-    assert not {"find_asset", "run_assets"} & attributes
+    assert not {"choose_assets", "find_assets", "run_assets"} & attributes
 
 
 @pytest.mark.parametrize(
@@ -121,16 +182,16 @@ def test_an_asset_and_a_job_differ_where_they_must() -> None:
     ],
 )
 def test_file_names(key: tuple[str, ...] | None, job: str | None, name: str) -> None:
-    assert scaffold.file_name(scaffold.Target((key,) if key else (), job)) == name
+    assert scaffolds.file_name(scaffolds.Target((key,) if key else (), job)) == name
 
 
 def test_the_file_name_of_several_assets() -> None:
-    assert scaffold.file_name(scaffold.Target((("a", "b"), ("c",), ("d",)))) == "asset_a__b_and_2_more.py"
+    assert scaffolds.file_name(scaffolds.Target((("a", "b"), ("c",), ("d",)))) == "asset_a__b_and_2_more.py"
 
 
 @pytest.mark.parametrize("letter", ["x", "ß", "東", "🦊a"])
 def test_a_long_key_has_a_file_name_that_fits(tmp_path: Path, letter: str) -> None:
-    path = scaffold.write(project(tmp_path), asset(letter * 300))[0]
+    path = scaffolds.write(project(tmp_path), asset(letter * 300), PLAIN)[0]
     assert path.is_file()
     assert path.name.isprintable()
 
@@ -143,19 +204,19 @@ def project(root: Path, **settings: str) -> config.Config:
 
 
 def test_write_makes_the_folder(tmp_path: Path) -> None:
-    path = scaffold.write(project(tmp_path), asset("src", "customers"))[0]
+    path = scaffolds.write(project(tmp_path), asset("src", "customers"), PLAIN)[0]
     assert path == tmp_path / "dagster" / "notebooks" / "asset_src__customers.py"
-    assert "daglab export dagster/notebooks/asset_src__customers.py" in path.read_text()
+    assert 'ATTACH = "asset:src/customers"' in path.read_text()
     assert os.listdir(path.parent) == [path.name]
     assert not (tmp_path / "dagster" / "__init__.py").exists()
 
 
 def test_a_notebook_that_is_there_is_left_alone(tmp_path: Path) -> None:
     settings = project(tmp_path)
-    path, _ = scaffold.write(settings, asset("orders"))
+    path, _ = scaffolds.write(settings, asset("orders"), PLAIN)
     path.write_text("mine")
     with pytest.raises(errors.Taken, match="is there already") as caught:
-        scaffold.write(settings, asset("orders"))
+        scaffolds.write(settings, asset("orders"), PLAIN)
     assert (caught.value.exit_code, bool(caught.value.hint)) == (8, True)
     assert path.read_text() == "mine"
     assert os.listdir(path.parent) == [path.name]
@@ -168,7 +229,7 @@ def test_a_notebooks_folder_outside_of_the_project_is_refused(tmp_path: Path, no
     settings = project(tmp_path / "project", notebooks_dir=notebooks_dir)
     (tmp_path / "project" / "link").symlink_to(out)
     with pytest.raises(errors.InvalidInput, match="outside of the project") as caught:
-        scaffold.write(settings, asset("orders"))
+        scaffolds.write(settings, asset("orders"), PLAIN)
     assert "notebooks_dir" in (caught.value.hint or "")
     assert os.listdir(out) == []
     assert not (tmp_path / "out").exists()
@@ -181,7 +242,7 @@ def test_two_at_once_make_one_notebook(tmp_path: Path) -> None:
     def write() -> None:
         start.wait()
         try:
-            scaffold.write(settings, asset("orders"))
+            scaffolds.write(settings, asset("orders"), PLAIN)
             outcomes.append("written")
         except errors.Taken:
             outcomes.append("taken")
@@ -193,33 +254,36 @@ def test_two_at_once_make_one_notebook(tmp_path: Path) -> None:
         thread.join()
     assert sorted(outcomes) == ["taken", "taken", "taken", "written"]
     path = tmp_path / "dagster" / "notebooks" / "asset_orders.py"
-    assert path.read_text() == scaffold.notebook(asset("orders"), "dagster/notebooks/asset_orders.py")
+    assert path.read_text() == notebook(asset("orders"), "dagster/notebooks/asset_orders.py", PLAIN)
     assert os.listdir(path.parent) == [path.name]
 
 
 @pytest.mark.parametrize("title", HOSTILE)
 def test_a_hostile_title_is_data(title: str) -> None:
-    text = scaffold.notebook(asset("a"), "a.py", title)
-    assert shape(ast.parse(text)) == shape(ast.parse(scaffold.notebook(asset("a"), "a.py", "Plain")))
+    text = notebook(asset("a"), "a.py", scaffolds.Wishes(title=title))
+    assert shape(ast.parse(text)) == shape(ast.parse(notebook(asset("a"), "a.py", scaffolds.Wishes(title="Plain"))))
     assert "{" + "{" not in text.replace(title, "")
 
 
 def test_a_notebook_for_several_assets() -> None:
-    target = scaffold.Target((("a", "b"), ('c"',)))
-    tree = ast.parse(scaffold.notebook(target, "nb/x.py"))
-    assert assigned(tree, "ASSETS") == [["a", "b"], ['c"']]
-    assert "ASSET" not in names(tree)
-    assert "--attach" not in str(assigned(tree, "EXPORT"))
+    tree = ast.parse(notebook(scaffolds.Target((("a", "b"), ('c"',))), "nb/x.py"))
+    assert assigned(tree, "KEYS") == [["a", "b"], ['c"']]
+    assert "ATTACH" not in names(tree)
+    tree = ast.parse(notebook(scaffolds.Target((("a", "b"), ("c",))), "nb/x.py"))
+    assert assigned(tree, "SELECTION") == "key:a/b or key:c"
 
 
 def test_force_replaces_and_nothing_else_does(tmp_path: Path) -> None:
     settings = project(tmp_path)
-    path, replaced = scaffold.write(settings, asset("orders"), name="mine.py", force=True)
+    path, replaced = scaffolds.write(settings, asset("orders"), PLAIN, name="mine.py", force=True)
     assert (path.name, replaced) == ("mine.py", False)
     path.write_text("old")
     with pytest.raises(errors.Taken):
-        scaffold.write(settings, asset("orders"), name="mine.py")
-    assert scaffold.write(settings, asset("orders"), name="mine.py", title="New", force=True) == (path, True)
+        scaffolds.write(settings, asset("orders"), PLAIN, name="mine.py")
+    assert scaffolds.write(settings, asset("orders"), scaffolds.Wishes(title="New"), name="mine.py", force=True) == (
+        path,
+        True,
+    )
     assert 'app_title="New"' in path.read_text()
 
 
@@ -228,6 +292,6 @@ def test_force_replaces_and_nothing_else_does(tmp_path: Path) -> None:
 )
 def test_a_name_that_is_no_notebook_s(tmp_path: Path, name: str) -> None:
     with pytest.raises(errors.InvalidInput) as caught:
-        scaffold.write(project(tmp_path), asset("orders"), name=name)
+        scaffolds.write(project(tmp_path), asset("orders"), PLAIN, name=name)
     assert caught.value.hint
     assert os.listdir(tmp_path) == ["daglab.yaml"]
