@@ -45,6 +45,7 @@ bench: $(READY)  ## Measure, side by side in one run.
 	$(BIN)/python scripts/bench/export.py
 	$(BIN)/python scripts/bench/dev.py
 	$(BIN)/python scripts/bench/track.py
+	$(BIN)/python scripts/bench/notebook.py
 
 clean:  ## Remove what the calls above have made.
 	rm -rf $(VENV) .demo build dist .mypy_cache .pytest_cache .ruff_cache

@@ -8,7 +8,7 @@ from typing import Any
 
 from daglab import dagster_api, metadata
 
-QUERY = f"""
+LATEST_QUERY = f"""
 query Materializations($key: AssetKeyInput!, $limit: Int!, $partitions: [String!]) {{
   assetOrError(assetKey: $key) {{
     __typename
@@ -20,7 +20,7 @@ query Materializations($key: AssetKeyInput!, $limit: Int!, $partitions: [String!
 }}
 """
 _COLUMNS = "... on TableSchemaMetadataEntry { schema { columns { name type } } }"
-SCHEMA_QUERY = f"""
+COLUMNS_QUERY = f"""
 query Columns($key: AssetKeyInput!) {{
   assetNodes(assetKeys: [$key]) {{ metadataEntries {{ __typename {_COLUMNS} }} }}
   assetOrError(assetKey: $key) {{
@@ -59,24 +59,24 @@ def latest(
         "limit": limit,
         "partitions": None if partition is None else [partition],
     }
-    return parse_latest(dagster_api.query(api, QUERY, variables))
+    return parse_latest(dagster_api.query(api, LATEST_QUERY, variables))
 
 
 @dagster_api.reading("assetOrError")
 def parse_latest(data: Mapping[str, Any]) -> list[Materialization]:
-    """The materializations in the answer to `QUERY`, the oldest first."""
+    """The materializations in the answer to `LATEST_QUERY`, the oldest first."""
     found = _of(data)
     return [_materialization(event) for event in reversed(found)]
 
 
 def columns(api: dagster_api.DagsterApi, key: tuple[str, ...]) -> list[Column]:
     """The columns that the newest materialization of an asset tells of, else its definition; none without either."""
-    return parse_columns(dagster_api.query(api, SCHEMA_QUERY, {"key": {"path": list(key)}}))
+    return parse_columns(dagster_api.query(api, COLUMNS_QUERY, {"key": {"path": list(key)}}))
 
 
 @dagster_api.reading("assetOrError")
 def parse_columns(data: Mapping[str, Any]) -> list[Column]:
-    """The columns in the answer to `SCHEMA_QUERY`."""
+    """The columns in the answer to `COLUMNS_QUERY`."""
     sources = [*_of(data), *(data.get("assetNodes") or [])]
     for source in sources:
         for entry in source.get("metadataEntries") or []:

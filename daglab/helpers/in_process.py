@@ -129,16 +129,22 @@ def _import(module: str, root: Path) -> ModuleType:
     """The module as it is now: what was imported of the project before may have been edited since."""
     if str(root) not in sys.path:
         sys.path.append(str(root))  # after all that is installed
-    for name, loaded in list(sys.modules.items()):
-        path = Path(getattr(loaded, "__file__", None) or os.sep)
-        if root in path.parents and "site-packages" not in path.parts and name != "__main__":
-            del sys.modules[name]
+    for name in [name for name, loaded in sys.modules.items() if name != "__main__" and _is_of(root, loaded)]:
+        del sys.modules[name]
     try:
         return _import_file(root / module) if module.endswith(".py") else importlib.import_module(module)
     except (Exception, SystemExit) as error:
         raise errors.NotGood(
             f"{module} can't be imported: {_said(error)}", f"Mend it, or name another with --module; it is in {root}."
         ) from error
+
+
+def _is_of(root: Path, module: ModuleType) -> bool:
+    """Whether a module is of the project: it lies in its folder, and is neither Python's, nor installed, nor ours."""
+    path = Path(getattr(module, "__file__", None) or os.sep)
+    installed = {"site-packages", "dist-packages"} & set(path.parts)
+    others = (sys.prefix, sys.base_prefix, os.path.dirname(errors.__file__))
+    return root in path.parents and not installed and not any(Path(other) in path.parents for other in others)
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -51,7 +51,11 @@ const found = [...document.querySelectorAll("[data-testid=run-button]")];
 if (found.length > 1) found.pop().click();
 return found.length > 1;
 """
-LINKS = "return [...document.links].map((link) => link.href).filter((link) => link.includes('/runs/'))"
+# The run that is followed stands there by its whole id, those before it by the beginning of theirs.
+LINKS = """
+const links = [...document.links].filter((link) => link.href.includes("/runs/") && link.innerText.length === 36);
+return links.map((link) => link.href);
+"""
 # Where the pictures of the documentation come from: a folder to write them to.
 PICTURES = os.environ.get("DAGLAB_TEST_PICTURES")
 

@@ -16,6 +16,7 @@ from daglab import (
     cancellation,
     entities,
     launches,
+    materializations,
     partitions,
     reexecution,
     run_config,
@@ -77,6 +78,7 @@ def test_every_query_is_valid(old: Any) -> None:
         run_records,
         backfills,
         run_config,
+        materializations,
     )
     for module in modules:
         found = (value for name, value in vars(module).items() if name.endswith(("_QUERY", "_MUTATION")))
