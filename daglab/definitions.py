@@ -45,7 +45,9 @@ def find(root: Path, location: str | None = None) -> str | None:
 
     Of several the one of the code location. Nothing is imported.
     """
-    found = dict(_told(root))
+    found: dict[str, str] = {}
+    with contextlib.suppress(errors.InvalidInput):  # Dagster says what is wrong with its own files
+        found = dict(_told(root))
     if len(found) == 1:
         return next(iter(found.values()))
     return found.get(location or "")
@@ -72,9 +74,7 @@ def _told(root: Path) -> Iterator[tuple[str, str]]:
     """Code locations and their modules: workspace.yaml, else a table in pyproject.toml."""
     workspace = root / "workspace.yaml"
     if workspace.is_file():
-        entries: Any = []
-        with contextlib.suppress(errors.InvalidInput):  # Dagster says what is wrong with it
-            entries = parse.run_config(files.read_text(workspace, "workspace"), "workspace").get("load_from")
+        entries = parse.run_config(files.read_text(workspace, "workspace"), "workspace").get("load_from")
         yield from filter(None, map(_of_entry, entries if isinstance(entries, list) else []))
         return
     pyproject = root / "pyproject.toml"

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from daglab import errors, redaction
 
+PROJECT_MARKS = ("daglab.yaml", ".git")
 LONGEST_TEXT = 1 << 26  # bytes
 LONGEST_LOCK = 5.0  # seconds
 BLOCK = 1 << 16  # bytes that are read at a time from a file's end
@@ -232,6 +233,21 @@ def read_text(path: Path, what: str) -> str:
         ) from error
     except UnicodeDecodeError:
         raise errors.InvalidInput(f"The {what} {path} is not UTF-8 text.", "Save it as UTF-8.") from None
+
+
+def holder(start: Path, own: Path) -> Path:
+    """The nearest folder, upwards from `start`, with the user's file or folder `own` in it; else `start`.
+
+    It is not looked for beyond the folder of a project's file or of a git repository, which is it then. What somebody
+    else has put there does not count.
+    """
+    for folder in (start, *start.parents):
+        with contextlib.suppress(OSError):
+            if (folder / own).lstat().st_uid == os.getuid():
+                return folder
+        if any(os.path.exists(folder / name) for name in PROJECT_MARKS):
+            return folder
+    return start
 
 
 def inside(root: Path, path: Path) -> Path | None:

@@ -173,6 +173,12 @@ def invalid(problems: Sequence[Problem], partition: errors.InvalidInput | None =
 def read_tags(given: Sequence[str]) -> dict[str, str]:
     """The tags of a run, written KEY=VALUE; a value may hold anything. Raises `WrongUsage` for what is none."""
     tags = parse.whole_pairs(given, "--tag")
+    check_tags(tags)
+    return tags
+
+
+def check_tags(tags: Mapping[str, str]) -> None:
+    """Raise `WrongUsage` for a tag of a run that Dagster or daglab itself goes by."""
     for key in tags:
         if key in (LAUNCH_TAG, KEY_TAG, REQUEST_TAG):
             raise errors.WrongUsage(f"The tag {key} is daglab's own: it finds the run by it.", "Take another key.")
@@ -182,7 +188,6 @@ def read_tags(given: Sequence[str]) -> dict[str, str]:
             )
         if key.startswith(("dagster/partition", "dagster/asset_partition_range")):
             raise errors.WrongUsage(f"The tag {key} says which partition runs.", "Name it with --partition KEY.")
-    return tags
 
 
 def launch(

@@ -36,9 +36,14 @@ def every(root: Path) -> list[Template]:
     return sorted(names.values(), key=lambda each: (each.is_own, each.name))
 
 
+def is_name(text: str) -> bool:
+    """Whether a template is named, and not the path of its file."""
+    return "/" not in text and not text.endswith(".j2")
+
+
 def find(root: Path, name: str) -> Template:
     """The template of a name, or in a file. Raises `InvalidInput` with the nearest names, `NotSetUp` for no file."""
-    if "/" in name or name.endswith(".j2"):
+    if not is_name(name):
         path = Path(name).resolve()
         if not path.is_file():
             raise errors.NotSetUp(f"There is no template {name}.", "`daglab scaffold --list-templates` lists names.")

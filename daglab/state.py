@@ -138,7 +138,7 @@ class State:
             )
         try:
             return json_values.checked(_made(self.migrations[version], values), "values")
-        except Exception as error:
+        except Exception as error:  # whatever the notebook's own function raises
             raise errors.NotGood(
                 f"The migration of the state of {self.notebook} {step} failed: {_said(error)}.",
                 f"Nothing was changed: mend the migration. {self._way_back}",

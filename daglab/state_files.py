@@ -33,7 +33,6 @@ LARGEST_HISTORY = 1 << 20  # bytes; the version before is kept whatever its size
 MOST_EARLIER = 20
 LARGEST_FILE = 1 << 23  # bytes; what is larger is none of ours
 LONGEST_WAIT = 30.0  # seconds for another kernel's change
-MARKS = ("daglab.yaml", ".git")
 LONGEST_STEM = 40  # characters
 BACKUP, BROKEN = ".bak", ".broken"
 Values = dict[str, Any]
@@ -74,13 +73,7 @@ def project(start: Path) -> Path:
 
     The config need not be valid. Without any of these it is the folder itself.
     """
-    for folder in (start, *start.parents):
-        with contextlib.suppress(OSError):
-            if (folder / FOLDER.parent).lstat().st_uid == os.getuid():  # another user's is not ours
-                return folder
-        if any(os.path.exists(folder / name) for name in MARKS):
-            return folder
-    return start
+    return files.holder(start, FOLDER.parent)
 
 
 def place(root: Path, notebook: str | Path) -> tuple[Path, str]:

@@ -111,7 +111,7 @@ def each_of(target: scaffolds.Target, seen: Seen | None) -> list[scaffolds.Targe
     return [scaffolds.Target(assets=(key,)) for key in keys]
 
 
-def list_templates(root: Path, *, as_json: bool) -> None:
+def show_templates(root: Path, *, as_json: bool) -> None:
     """Print the templates there are."""
     found = notebook_templates.every(root)
     rows = [{"name": each.name, "for": each.what, "own": each.is_own, "path": str(each.path)} for each in found]
@@ -230,7 +230,7 @@ def command(list_templates: bool, eject: str | None, as_json: bool, **options: A
     if sum(map(bool, (list_templates, eject, options["asset"] or options["job"] or options["selected"]))) > 1:
         raise errors.WrongUsage("--list-templates and --eject write no notebook.", "Give them alone.")
     if list_templates:
-        _list(settings.root, as_json=as_json)
+        show_templates(settings.root, as_json=as_json)
     elif eject:
         path = notebook_templates.eject(settings.root, eject)
         if as_json:
@@ -239,9 +239,6 @@ def command(list_templates: bool, eject: str | None, as_json: bool, **options: A
             output.data(str(path))
     else:
         _scaffold(settings, options, as_json=as_json)
-
-
-_list = list_templates
 
 
 def _scaffold(settings: config.Config, options: dict[str, Any], *, as_json: bool) -> None:
@@ -254,7 +251,6 @@ def _scaffold(settings: config.Config, options: dict[str, Any], *, as_json: bool
     with events.recording(settings.root, "scaffold") as event:
         event.target = target.recorded
         path = scaffolds.place(settings, target, options["filename"])
-        notebook_templates.find(settings.root, template_of(settings, options["template"]))
         api = dagster_api.connect(settings, operation=event.id)
         event.traffic = api.traffic
         seen = look(api, target, validate=options["validate_config"], columns=options["seed_data"])
@@ -289,7 +285,10 @@ def _tell(settings: config.Config, made: Sequence[dict[str, Any]]) -> None:
 
 def template_of(settings: config.Config, given: str | None) -> str:
     """What a notebook is made from: what is asked for, else what the config names."""
-    return given or settings.defaults.notebook_template
+    named = settings.defaults.notebook_template
+    if given is None and not notebook_templates.is_name(named):  # a project's config reads no file elsewhere
+        raise errors.InvalidInput(f"defaults.notebook_template is {named!r}, and takes a name.", "Use --template PATH.")
+    return given or named
 
 
 def editing(settings: config.Config, path: Path) -> str:

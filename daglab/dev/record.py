@@ -20,7 +20,6 @@ from daglab import errors, files, process_table
 MARK = "DAGLAB_DEV"  # the variable that each child, and each of theirs, began with
 FOLDER = Path(".daglab")
 FILE = FOLDER / "dev.json"
-PROJECT_MARKS = ("daglab.yaml", ".git")
 LOCK = FOLDER / "dev.lock"
 START_SECONDS = 5.0  # for one that starts to write who it is
 SHORTEST_MARK = 32
@@ -73,17 +72,8 @@ def is_running(root: Path) -> bool:
 
 
 def find(root: Path) -> Path:
-    """The project whose environment is meant in a folder: the nearest one, upwards, that has a record; else `root`.
-
-    It is not looked for beyond the folder of a project's file or of a git repository.
-    """
-    for folder in (root, *root.parents):
-        with contextlib.suppress(OSError):
-            if (folder / FILE).lstat().st_uid == os.getuid():  # what somebody else has written is not ours to act on
-                return folder
-        if any((folder / name).exists() for name in PROJECT_MARKS):
-            return folder
-    return root
+    """The project whose environment is meant in a folder: the nearest one, upwards, that has a record; else `root`."""
+    return files.holder(root, FILE)
 
 
 def refuse_second(root: Path) -> None:

@@ -26,7 +26,7 @@ from daglab.helpers.client import (
     places,
     show,
 )
-from daglab.helpers.display import controls, explained, heading, is_export, preview
+from daglab.helpers.display import controls, explained, heading, preview
 from daglab.helpers.exporting import attach_metadata, exploration_metadata, export, record_usage, result
 from daglab.helpers.history import last_materializations, metrics, overview, recent_failures, recent_runs
 from daglab.helpers.in_process import load_value, run_inprocess
@@ -79,7 +79,6 @@ __all__ = [
     "get_memory_usage",
     "heading",
     "health",
-    "is_export",
     "last_known",
     "last_materializations",
     "last_run",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from daglab import config, dagster_api, entities, errors, filters, parse, partitions, runs, selection
+from daglab import config, dagster_api, entities, errors, events, filters, parse, partitions, runs, selection
 from daglab.helpers import display
 
+Target = entities.Job | entities.Asset | Sequence[entities.Asset]
 EXECUTE = "execute"  # what a mutation of the user's own is called
 
 
@@ -80,11 +82,8 @@ class Health(display.Shown):
     @property
     def _problems(self) -> list[str]:
         broken = [f"{location.name}: {location.error}" for location in self.locations if location.error]
-        return (
-            broken
-            if self.starts_runs
-            else [*broken, "Runs are queued, and no daemon starts them: `dagster-daemon run`."]
-        )
+        queue = [] if self.starts_runs else ["Runs are queued, and no daemon starts them: `dagster-daemon run`."]
+        return [*broken, *queue]
 
 
 class Assets(display.Listing[entities.Asset]):
@@ -250,24 +249,28 @@ def find_job(client: Client, name: str, *, repository: str | None = None, locati
     return entities.find_job(client.api, name, **_place(client, repository, location))
 
 
-def assets_of(client: Client, target: entities.Job | Sequence[entities.Asset]) -> Assets:
+def assets_of(client: Client, target: Target) -> Assets:
     """The assets that a job makes; assets themselves as they are."""
     if not isinstance(target, entities.Job):
-        return Assets(target)
+        return several(target)
     place = (target.location, target.repository)
     every = entities.assets(client.api, client.asset_fields)
     return Assets(each for each in every if target.name in each.jobs and (each.location, each.repository) == place)
 
 
-def partition_keys(client: Client, target: entities.Asset | entities.Job | Sequence[entities.Asset]) -> list[str]:
+def several(assets: entities.Asset | Sequence[entities.Asset]) -> Assets:
+    """One asset as several."""
+    return Assets([assets] if isinstance(assets, entities.Asset) else assets)
+
+
+def partition_keys(client: Client, target: Target) -> list[str]:
     """The partition keys of a job or of assets, in Dagster's order; none for what has no partitions.
 
     Raises `DaglabError` for assets that are partitioned in several ways, and for partitions of which there is none yet.
     """
     if isinstance(target, entities.Job):
         return partitions.keys(client.api, target)
-    assets = [target] if isinstance(target, entities.Asset) else target
-    partitioned = {asset.partitioning: asset for asset in assets if asset.partitions}
+    partitioned = {asset.partitioning: asset for asset in several(target) if asset.partitions}
     if len(partitioned) > 1:
         names = " and ".join(asset.name for asset in list(partitioned.values())[:2])
         raise errors.InvalidInput(f"Not partitioned alike: {names}.", "Choose those that are: they can share a run.")
@@ -278,11 +281,21 @@ def partition_keys(client: Client, target: entities.Asset | entities.Job | Seque
     return []
 
 
-def name_of(target: entities.Asset | entities.Job | Sequence[entities.Asset]) -> str:
+def name_of(target: Target) -> str:
     """A target by name: `job:report`, or its assets as `orders,src/items`."""
     if isinstance(target, entities.Job):
         return f"job:{target.name}"
-    return ",".join(asset.name for asset in ([target] if isinstance(target, entities.Asset) else target))
+    return ",".join(asset.name for asset in several(target))
+
+
+@contextlib.contextmanager
+def recorded(client: Client, command: str, target: str) -> Iterator[tuple[events.Event, dagster_api.DagsterApi]]:
+    """An event for what is done inside, and a session whose requests carry its id."""
+    with events.recording(client.settings.root, command) as event:
+        event.target = target
+        api = dagster_api.connect(client.settings, operation=event.id)
+        event.traffic = api.traffic
+        yield event, api
 
 
 def show(thing: Any) -> Any:

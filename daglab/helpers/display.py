@@ -5,14 +5,15 @@ No `mo.ui.table`: it breaks in the static page that marimo exports.
 
 from __future__ import annotations
 
+import abc
 import contextlib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from html import escape
 from typing import Any, TypeVar
 
-from daglab import errors, exports, redaction
+from daglab import errors, exports, redaction, scales
 
 Item = TypeVar("Item")
 
@@ -43,12 +44,12 @@ STYLE = """<style>
 </style>"""
 
 
-class Shown:
+class Shown(abc.ABC):
     """What a notebook shows as HTML; elsewhere `str` tells the same in words."""
 
+    @abc.abstractmethod
     def html(self) -> str:
         """The inner HTML."""
-        raise NotImplementedError
 
     def _display_(self) -> Any:
         """What marimo asks for before all else; needs marimo."""
@@ -72,8 +73,9 @@ class Listing(tuple[Item, ...], Shown):
         texts = [["" if value is None else str(value) for value in row] for row in rows]
         return tabulate.tabulate(texts, headers=headers, disable_numparse=True) if rows else "There is none."
 
+    @abc.abstractmethod
     def _table(self) -> tuple[Sequence[str], list[Sequence[Any]]]:
-        raise NotImplementedError
+        """The headers and the rows."""
 
 
 @dataclass(frozen=True)
@@ -121,12 +123,6 @@ def mark(kind: str) -> str:
     return f'<span class="mark {kind}" aria-hidden="true"></span>'
 
 
-def _data(value: object) -> str:
-    """What is short stays on one line; a narrow page scrolls the table."""
-    short = ' class="short"' if len(str(value)) <= SHORT else ""
-    return f"<td{short}>{cell(value)}</td>"
-
-
 def side_by_side(drawn: Iterable[str]) -> str:
     """Charts beside each other, as many as there is room for."""
     return f'<div class="charts">{"".join(f"<div>{each}</div>" for each in drawn if each)}</div>'
@@ -163,8 +159,6 @@ def explained(*beside: Any) -> Iterator[None]:
 
 def is_export() -> bool:
     """Whether `daglab export` runs the notebook: what it makes is a page where no control does anything."""
-    import os
-
     return bool(os.environ.get(exports.VARIABLE))
 
 
@@ -221,7 +215,7 @@ class Preview(Shown):
     def _size(self) -> str:
         try:
             return f" of {len(self.value)}"
-        except Exception:
+        except Exception:  # whatever the user's own type does instead: its size is not shown then
             return ""
 
     @property
@@ -235,7 +229,7 @@ class Preview(Shown):
                 head = head.head(self.rows)
                 head = head.to_dicts() if hasattr(head, "to_dicts") else head.to_dict("records")
             some = list(head[: self.rows]) if isinstance(head, (list, tuple)) else []
-        except Exception:
+        except Exception:  # whatever the user's own type does instead: it is shown as text then
             return []
         return some if all(isinstance(record, Mapping) for record in some) else []
 
@@ -250,27 +244,21 @@ def preview(value: Any, *, rows: int = 10) -> Preview:
 
 
 def seconds(value: float | None) -> str:
-    """A duration in a person's words."""
-    if value is None:
-        return ""
-    if value < 100:
-        return f"{value:.3g} s" if value >= 0.001 else f"{value * 1e6:.0f} µs"
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    """A duration in a person's words, as the charts have it; nothing for None."""
+    return "" if value is None else scales.figure(value, "s")
 
 
 def size(value: float | None) -> str:
-    """Bytes in a person's words."""
-    if value is None:
-        return ""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(value) < 1024 or unit == "GiB":
-            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    raise AssertionError
+    """Bytes in a person's words, as the charts have them; nothing for None."""
+    return "" if value is None else scales.figure(value, "bytes")
 
 
 def moment(value: float | None) -> str:
-    """A time, seconds since 1970, with its zone: an export is read elsewhere."""
-    return "" if value is None else datetime.fromtimestamp(value, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    """A time, seconds since 1970, with its zone, for an export is read elsewhere; nothing for None."""
+    return "" if value is None else scales.time(value)
+
+
+def _data(value: object) -> str:
+    """What is short stays on one line; a narrow page scrolls the table."""
+    short = ' class="short"' if len(str(value)) <= SHORT else ""
+    return f"<td{short}>{cell(value)}</td>"

@@ -27,7 +27,7 @@ MOST = 1e300
 
 @dataclass(frozen=True)
 class Exported(display.Shown):
-    """An export: the page, what it is attached to, `document` is what `daglab export --json` prints."""
+    """An export: the page, and what it is attached to; `document` is what `daglab export --json` prints."""
 
     document: Mapping[str, Any]
 
@@ -79,18 +79,8 @@ def export(client: deployment.Client, notebook: Path | str, *, attach_to: str | 
     Returns when it is done, which takes as long as the notebook. Raises `DaglabError` with what the command said.
     """
     settings = client.settings
-    command = [
-        sys.executable,
-        "-m",
-        "daglab",
-        "--quiet",
-        "export",
-        str(Path(notebook).absolute()),
-        "--url",
-        client.api.url,
-        "--json",
-    ]
-    command += ["--attach", attach_to] if attach_to else []
+    command = [sys.executable, "-m", "daglab", "--quiet", "export", str(Path(notebook).absolute())]
+    command += ["--url", client.api.url, "--json", *(["--attach", attach_to] if attach_to else [])]
     finished = processes.run(command, timeout=TIMEOUT, cwd=settings.root)
     try:
         document = json.loads(finished.stdout)
@@ -116,22 +106,21 @@ def attach_metadata(
     """Put metadata onto an asset's page, as an observation that was read back; what the asset holds does not change.
 
     Values are text, numbers, dates, paths, and addresses (`https://...`; one that came by way of the instance can be
-    clicked). Raises
-    `DaglabError` for an asset or partition that is not there, and where it is unknown whether it was written.
+    clicked). Raises `DaglabError` for a value that Dagster can't hold, for an asset or partition that is not there, and
+    where it is unknown whether it was written.
     """
     found = deployment.find_asset(client, asset) if isinstance(asset, str) else asset
     entries = [_entry(label, value) for label, value in metadata.items()]
     _check_text("The title", title, LONGEST_LABEL)
-    with events.recording(client.settings.root, "helpers.attach_metadata") as event:
-        event.target = f"asset:{found.name}"
-        attach.permit(client.api, None)
-        attach.targets(client.api, client.settings, parse.AttachTarget(asset=found.key, partition=partition))
+    with deployment.recorded(client, "helpers.attach_metadata", f"asset:{found.name}") as (_, api):
+        attach.permit(api, None)
+        attach.targets(api, client.settings, parse.AttachTarget(asset=found.key, partition=partition))
         key = str(uuid.uuid4())
         entries.append(observations.Entry(observations.ID_LABEL, "text", key))
         link = next((str(entry.value) for entry in entries if entry.kind == "url"), None)
         what = observations.Observation(found.key, key, link, tuple(entries), partition, title)
         python = client.settings.python_for(client.settings.root / client.settings.notebooks_dir)
-        return attach.attach(client.api, client.settings, what, via=None, python=python)
+        return attach.attach(api, client.settings, what, via=None, python=python)
 
 
 def exploration_metadata(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -43,7 +44,7 @@ class History(display.Shown):
     def html(self) -> str:
         """The rate, the times over time, those of the steps, a table."""
         if not self.runs:
-            return f'<p class="quiet">No run of {escape(self.target)} among the newest {SEARCHED}.</p>' + self._beside()
+            return f'<p class="quiet">No run of {escape(self.target)} among the newest {SEARCHED}.</p>'
         drawn = charts.line({"runs": self.times}, title="Run time", unit="s", times=True) if self.times else ""
         rows = [
             (display.Link(runs.url(self.client.api, run.id), run.id[:8]), run.status.lower(), *_when(run))
@@ -163,7 +164,7 @@ class Metrics(display.Shown):
 
 @dataclass(frozen=True)
 class Evaluation(display.Shown):
-    """The numbers of the last materializations beside those before, a chart for each asset."""
+    """The numbers of the last materializations beside those before, a chart for each."""
 
     made: tuple[Made, ...]
 
@@ -249,7 +250,7 @@ class Overview(display.Shown):
 
 def recent_runs(
     client: deployment.Client,
-    target: entities.Job | entities.Asset | Sequence[entities.Asset],
+    target: deployment.Target,
     *,
     limit: int = 10,
     local: Sequence[float] = (),
@@ -263,11 +264,12 @@ def recent_runs(
     name = deployment.name_of(target)
     if isinstance(target, entities.Job):
         newest = run_records.search(client.api, job=target.name, limit=SEARCHED)
-        records = [record for record in newest if record.location in (None, target.location)][:limit]
+        wanted = (record for record in newest if record.location in (None, target.location))
     else:
-        names = {asset.name for asset in ([target] if isinstance(target, entities.Asset) else target)}
+        names = {asset.name for asset in deployment.several(target)}
         newest = run_records.search(client.api, limit=SEARCHED)
-        records = [record for record in newest if names & set(record.assets)][:limit]
+        wanted = (record for record in newest if names & set(record.assets))
+    records = list(itertools.islice(wanted, limit))  # a page at a time: no more is asked than that
     found = runs.status(client.api, [record.id for record in records]) if records else {}
     return History(client, name, tuple(found[record.id] for record in records), tuple(local))
 
@@ -285,12 +287,10 @@ def metrics(client: deployment.Client, assets: Sequence[entities.Asset], *, limi
     return Metrics(tuple(last_materializations(client, asset, limit=limit) for asset in assets[:MOST_METRICS]))
 
 
-def recent_failures(
-    client: deployment.Client, target: entities.Job | entities.Asset | Sequence[entities.Asset], *, limit: int = 3
-) -> Failures:
-    """Why the last runs of a target failed, of those among the last 10; the newest first."""
-    failed = [run for run in recent_runs(client, target).runs if run.status == "FAILURE"][:limit]
-    return Failures(client, tuple((run, tuple(run_logs.failures(client.api, run.id))) for run in failed))
+def recent_failures(past: History, *, limit: int = 3) -> Failures:
+    """Why the last of the runs that failed did, the newest first: one request for each. Raises `DaglabError`."""
+    failed = [run for run in past.runs if run.status == "FAILURE"][:limit]
+    return Failures(past.client, tuple((run, tuple(run_logs.failures(past.client.api, run.id))) for run in failed))
 
 
 def overview(client: deployment.Client, assets: Sequence[entities.Asset]) -> Overview:

@@ -13,14 +13,14 @@ import inspect
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from daglab import attach, entities, errors, events, parse, partitions
+from daglab import attach, entities, errors, parse, partitions
 from daglab.helpers import client as deployment
 from daglab.helpers import display
 
@@ -56,7 +56,7 @@ class InProcess(display.Shown):
 
 def run_inprocess(
     client: deployment.Client,
-    target: entities.Job | entities.Asset | Sequence[entities.Asset],
+    target: deployment.Target,
     module: str,
     *,
     partition: str | None = None,
@@ -70,12 +70,11 @@ def run_inprocess(
     body: Mapping[str, Any]
     body = parse.run_config(run_config, "run config") if isinstance(run_config, str) else run_config or {}
     name = deployment.name_of(target)
-    if not isinstance(target, entities.Job) and not _assets(target):
+    if not isinstance(target, entities.Job) and not deployment.several(target):
         raise errors.InvalidInput("There is no asset to run.", "`discover_assets` lists assets.")
-    with events.recording(client.settings.root, "helpers.run_inprocess") as event:
-        event.target = name
+    with deployment.recorded(client, "helpers.run_inprocess", name) as (event, api):
         if isinstance(target, entities.Job) and run_config is None:
-            _, body = partitions.job_launch(client.api, target, partition, None)
+            _, body = partitions.job_launch(api, target, partition, None)
         definitions = load_definitions(module, client.settings.root)
         started = time.perf_counter()
         with _instance(client) as instance:
@@ -89,14 +88,14 @@ def run_inprocess(
 def load_value(client: deployment.Client, asset: entities.Asset, module: str, *, partition: str | None = None) -> Any:
     """What was stored of an asset, loaded here by its own IO manager. Raises `DaglabError` when that can't be."""
     definitions = load_definitions(module, client.settings.root)
-    import dagster
+    import dagster  # after what says how to install it
 
     with _instance(client) as instance:
         try:
             return definitions.load_asset_value(
                 dagster.AssetKey(list(asset.key)), partition_key=partition, instance=instance
             )
-        except Exception as error:
+        except Exception as error:  # whatever the user's own IO manager raises
             raise errors.NotGood(
                 f"The value of {asset.name} can't be loaded here: {_said(error)}", "Materialize it first."
             ) from error
@@ -113,7 +112,11 @@ def load_definitions(module: str, root: Path) -> Any:
     found = _import(module, root)
     held = [value for value in vars(found).values() if isinstance(value, dagster.Definitions)]
     # What `@dagster.definitions` makes, as `dg` writes it, is known by its name alone.
-    held += [value() for value in vars(found).values() if type(value).__name__ == "LazyDefinitions"]
+    lazy = [value for value in vars(found).values() if type(value).__name__ == "LazyDefinitions"]
+    try:
+        held += [value() for value in lazy]
+    except (Exception, SystemExit) as error:
+        raise errors.NotGood(f"The definitions in {module} can't be made: {_said(error)}", "Mend them.") from error
     if len(held) != 1:
         raise errors.InvalidInput(
             f"{module} holds {len(held) or 'no'} Definitions.", "Name the module that Dagster loads, with one of them."
@@ -170,7 +173,7 @@ def _instance(client: deployment.Client) -> Iterator[Any]:
 def _execute(
     client: deployment.Client,
     definitions: Any,
-    target: entities.Job | entities.Asset | Sequence[entities.Asset],
+    target: deployment.Target,
     body: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> tuple[Any, dict[str, Any]]:
@@ -185,9 +188,7 @@ def _execute(
             quiet = QUIET if "console" in job.loggers else {}
             result = own.execute_in_process(run_config={**quiet, **body}, **options)
             return result, dict(made.values())
-        if isinstance(target, entities.Job):
-            target = deployment.assets_of(client, target)
-        keys = [dagster.AssetKey(list(asset.key)) for asset in _assets(target)]
+        keys = [dagster.AssetKey(list(asset.key)) for asset in deployment.assets_of(client, target)]
         _refuse_own_storage(definitions, set(keys))
         resources = _in_memory({"io_manager": dagster.FilesystemIOManager(), **(definitions.resources or {})}, made)
         result = dagster.materialize(
@@ -199,7 +200,7 @@ def _execute(
         )
     except errors.DaglabError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever the user's own code, or Dagster over it, raises
         raise errors.NotGood(f"It can't run in this process: {_said(error)}", "Run it on the deployment.") from error
     return result, dict(made.values())
 
@@ -280,10 +281,6 @@ def _wanted(context: Any) -> tuple[object, ...] | None:
         keys = tuple(context.asset_partition_keys) if context.has_asset_partitions else ()
         return (context.asset_key, keys)
     return _place(context.upstream_output) if context.upstream_output else None
-
-
-def _assets(target: entities.Asset | entities.Job | Sequence[entities.Asset]) -> Sequence[entities.Asset]:
-    return [target] if isinstance(target, entities.Asset) else [] if isinstance(target, entities.Job) else target
 
 
 def _steps(result: Any) -> tuple[tuple[str, float | None], ...]:

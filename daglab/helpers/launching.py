@@ -1,9 +1,8 @@
-"""Launching runs from a notebook or a script, and how they stand. Nothing here waits for longer than a request takes,
-but `follow` outside of a cell."""
+"""Launching runs, and how they stand: nothing waits for longer than a request, but `follow` outside of a cell."""
 
 from __future__ import annotations
 
-import contextlib
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +30,8 @@ from daglab.helpers import client as deployment
 from daglab.helpers import display
 
 RunConfig = Mapping[str, Any] | str | None
-Choice = entities.Job | entities.Asset | Sequence[entities.Asset] | Sequence[str] | str
+Choice = deployment.Target | Sequence[str] | str
+COMMAND = "helpers.run"  # what its events are recorded as
 DONE = ("SUCCESS", "FAILURE", "SKIPPED")
 
 
@@ -133,11 +133,9 @@ class Checked(display.Shown):
         return f"<p>{display.mark('bad')}<strong>The run config is not valid.</strong></p><ul>{lines}</ul>"
 
     def __str__(self) -> str:
-        return (
-            "\n  ".join(["The run config is not valid:", *(problem.line for problem in self.problems)])
-            if (self.problems)
-            else "The run config is valid."
-        )
+        if self.ok:
+            return "The run config is valid."
+        return "\n  ".join(["The run config is not valid:", *(problem.line for problem in self.problems)])
 
 
 def run_assets(
@@ -153,8 +151,9 @@ def run_assets(
     `run_config` is a mapping, or YAML text. Raises `DaglabError` when something is not valid, then nothing is launched,
     or when it is unknown whether the run was launched; it is never launched twice.
     """
+    launches.check_tags(tags or {})
     chosen = _assets(client, assets)
-    with _recorded(client, ",".join(asset.name for asset in chosen)) as (event, api):
+    with deployment.recorded(client, COMMAND, deployment.name_of(chosen)) as (event, api):
         target = targets.assets_target(chosen)
         every = {**(tags or {}), **partitions.asset_tags(api, chosen, partition)}
         return _launch(client, api, event, target, every, _body(run_config) or {})
@@ -172,15 +171,16 @@ def run_job(
 
     Without `run_config`, the run of a partition has the config that the job's own code makes of it.
     """
+    launches.check_tags(tags or {})
     found = deployment.find_job(client, job) if isinstance(job, str) else job
-    with _recorded(client, f"job:{found.name}") as (event, api):
+    with deployment.recorded(client, COMMAND, deployment.name_of(found)) as (event, api):
         own, body = partitions.job_launch(api, found, partition, _body(run_config))
         return _launch(client, api, event, targets.job_target(found), {**(tags or {}), **own}, body)
 
 
 def retry(run: Run, *, from_failure: bool = True) -> Run:
     """Launch a run again with the same config: from what failed, or all of it. Raises as `run_assets` does."""
-    with _recorded(run.client, f"run:{run.id}") as (event, api):
+    with deployment.recorded(run.client, COMMAND, f"run:{run.id}") as (event, api):
         launched = reexecution.retry(api, run.id, "from-failure" if from_failure else "all")
         event.runs.append(launched.id)
     return Run(run.client, runs.Run(launched.id, launched.status or "QUEUED"))
@@ -311,16 +311,6 @@ class Comparison(display.Shown):
         ]
 
 
-@contextlib.contextmanager
-def _recorded(client: deployment.Client, target: str) -> Iterator[tuple[events.Event, dagster_api.DagsterApi]]:
-    """An event for what is done inside, and a session whose requests carry its id."""
-    with events.recording(client.settings.root, "helpers.run") as event:
-        event.target = target
-        api = dagster_api.connect(client.settings, operation=event.id)
-        event.traffic = api.traffic
-        yield event, api
-
-
 def _launch(
     client: deployment.Client,
     api: dagster_api.DagsterApi,
@@ -349,18 +339,14 @@ def _assets(client: deployment.Client, assets: Sequence[entities.Asset] | Sequen
 def _target(client: deployment.Client, target: Choice) -> targets.Target:
     if isinstance(target, entities.Job):
         return targets.job_target(target)
-    return targets.assets_target([target] if isinstance(target, entities.Asset) else _assets(client, target))
+    found = deployment.several(target) if isinstance(target, entities.Asset) else _assets(client, target)
+    return targets.assets_target(found)
 
 
 def _may_wait() -> bool:
     """Whether nobody's kernel is held up: outside of a notebook, and in a thread of one."""
-    import sys
-
-    if "marimo" not in sys.modules:
-        return True
-    import marimo
-
-    return not marimo.running_in_notebook() or _thread() is not None
+    marimo = sys.modules.get("marimo")
+    return marimo is None or not marimo.running_in_notebook() or _thread() is not None
 
 
 def _should_end() -> bool:
@@ -370,12 +356,9 @@ def _should_end() -> bool:
 
 def _thread() -> Any:
     """The marimo.Thread that we are in, None in a cell or elsewhere."""
-    import sys
-
-    if "marimo" not in sys.modules:
+    marimo = sys.modules.get("marimo")
+    if marimo is None:
         return None
-    import marimo
-
     try:
         return marimo.current_thread()
     except RuntimeError:

@@ -61,13 +61,8 @@ class Report(display.Shown):
 
 
 @dataclass(frozen=True)
-class MemoryUsage(display.Shown):
+class MemoryUsage(performance.Memory, display.Shown):
     """Memory in bytes: this process's now and at its highest, the machine's in all and available."""
-
-    resident: int
-    peak: int
-    total: int
-    available: int
 
     def html(self) -> str:
         """A line."""
@@ -79,10 +74,8 @@ class MemoryUsage(display.Shown):
 
 
 @dataclass(frozen=True)
-class ResourceUsage(display.Shown):
-    """What this process and the machine use; `figures` has the units."""
-
-    figures: performance.Resources
+class ResourceUsage(performance.Resources, display.Shown):
+    """What this process and the machine use: percent, bytes, threads; see `performance.Resources`."""
 
     def html(self) -> str:
         """A table."""
@@ -92,14 +85,28 @@ class ResourceUsage(display.Shown):
         return "\n".join(f"{name}: {own} / {machine}" for name, own, machine in self._rows())
 
     def _rows(self) -> list[tuple[str, str, str]]:
-        figures, memory = self.figures, self.figures.memory
-        free = f"{display.size(figures.disk_free)} of {display.size(figures.disk_total)} free"
+        memory = self.memory
+        free = f"{display.size(self.disk_free)} of {display.size(self.disk_total)} free"
         return [
-            ("CPU", _percent(figures.cpu_percent), _percent(figures.system_cpu_percent)),
+            ("CPU", _percent(self.cpu_percent), _percent(self.system_cpu_percent)),
             ("memory", display.size(memory.resident), f"{display.size(memory.available)} available"),
-            ("threads", str(figures.threads), f"load {figures.load[0]:.2f}"),
+            ("threads", str(self.threads), f"load {self.load[0]:.2f}"),
             ("disk", "", free),
         ]
+
+
+@dataclass(frozen=True)
+class Known(display.Shown):
+    """What a notebook has kept of the run that it launched last."""
+
+    text: str
+
+    def html(self) -> str:
+        """The text as it was kept."""
+        return f"<h3>The last known run</h3><pre>{escape(self.text)}</pre>" if self.text else ""
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def manage_state(
@@ -123,20 +130,6 @@ def manage_state(
         raise errors.InvalidInput(f"{str(notebook)!r} is no notebook of a project.", "Give its path: __file__")
     checks: dict[str, Any] = {"version": version, "migrations": migrations, "validate": validate}
     return state.manage(root, path, defaults=defaults, **checks)
-
-
-@dataclass(frozen=True)
-class Known(display.Shown):
-    """What a notebook has kept of the run that it launched last."""
-
-    text: str
-
-    def html(self) -> str:
-        """The text as it was kept."""
-        return f"<h3>The last known run</h3><pre>{escape(self.text)}</pre>" if self.text else ""
-
-    def __str__(self) -> str:
-        return self.text
 
 
 def recovery(kept: state.State) -> Any:
@@ -198,7 +191,7 @@ def resource_usage(folder: Path | str = ".") -> ResourceUsage:
 
     CPU is since the last look, so the first one has none. Raises `DaglabError` for a folder that is not there.
     """
-    return ResourceUsage(performance.resource_usage(Path(folder)))
+    return ResourceUsage(**vars(performance.resource_usage(Path(folder))))
 
 
 def _by_name(measures: Sequence[performance.Measure]) -> dict[str, list[performance.Measure]]:

@@ -103,7 +103,14 @@ def test_a_failed_run_is_retried(client: helpers.Client) -> None:
     job = helpers.find_job(client, "fail_job")
     past = helpers.recent_runs(client, job)
     assert [run.id for run in past.runs if run.id in (first.id, second.id)] == [second.id, first.id]
-    assert "boom é" in str(helpers.recent_failures(client, job))
+    assert "boom é" in str(helpers.recent_failures(past))
+
+
+def test_the_runs_of_a_job_of_the_same_name_elsewhere_are_not_its_own(client: helpers.Client) -> None:
+    here, there = (helpers.find_job(client, "shared_job", location=place) for place in ("main", "second"))
+    run = ended(helpers.run_job(client, here))
+    assert run.id in {each.id for each in helpers.recent_runs(client, here).runs}
+    assert run.id not in {each.id for each in helpers.recent_runs(client, there).runs}
 
 
 def test_run_config(client: helpers.Client, tmp_path: Path) -> None:

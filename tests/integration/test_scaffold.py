@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import requests
 
-from daglab import notebooks, scaffolds
+from daglab import helpers, notebooks, scaffolds
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 Cli = Callable[..., Any]
@@ -271,10 +271,26 @@ def test_a_sample_has_the_assets_columns(project: Path, cli: Cli) -> None:
     assert (done.exit_code, "tells of no columns" in done.stderr) == (0, True)
 
 
-def test_the_run_config_that_it_begins_with_is_checked(project: Path, cli: Cli) -> None:
-    for option in ("--validate-config", "--no-validate-config"):
-        done = cli("scaffold", "--job", "op_job", option, "--force", "--json")
-        assert (done.exit_code, json.loads(done.stdout)["config_problems"]) == (0, [])
+def test_what_can_not_be_launched_is_told_and_the_notebook_written(project: Path, cli: Cli) -> None:
+    """`left` is made together with `right`, and by itself no run can hold it."""
+    done = cli("scaffold", "--asset", "left", "--validate-config", "--json")
+    assert (done.exit_code, len(json.loads(done.stdout)["config_problems"])) == (0, 1)
+    assert "can't be launched as it is" in done.stderr
+    done = cli("scaffold", "--asset", "left", "--no-validate-config", "--force", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["config_problems"]) == (0, [])
+
+
+def test_a_launched_run_is_shown_though_the_state_can_not_be_written(project: Path, cli: Cli) -> None:
+    notebook = scaffold(cli, "asset", "raw_orders")
+    folder = project / ".daglab" / "state"
+    folder.mkdir(parents=True)
+    state = helpers.manage_state(notebook)
+    state.path.with_name(f"{state.path.name}.lock").mkdir()  # nobody can take it
+    done = python("-c", DRIVER, notebook, json.dumps([None, ""]))
+    assert done.returncode == 0, done.stderr
+    shown, run_id, *_ = json.loads(done.stdout)
+    assert run_id
+    assert run_id in shown
 
 
 def test_templates_of_a_project(project: Path, cli: Cli) -> None:
@@ -300,6 +316,8 @@ def test_templates_of_a_project(project: Path, cli: Cli) -> None:
     assert "team" in cli("scaffold", "--list-templates").stdout
     assert 'template": "minimal"' in scaffold_with(cli, "--asset", "orders", "--template", "minimal").read_text()
     assert cli("scaffold", "--asset", "left", "--template-vars", "title=x").exit_code == 2
+    named = {"DAGLAB_DEFAULTS__NOTEBOOK_TEMPLATE": str(path)}
+    assert cli("scaffold", "--asset", "left", env=named).exit_code == 7  # a config names templates, and no files
     os.symlink("/etc/passwd", path.parent / "outside.txt")
     (path.parent / "reads.py.j2").write_text("{% filter py %}{% include 'project/outside.txt' %}{% endfilter %}")
     os.mkfifo(path.parent / "pipe.py.j2")

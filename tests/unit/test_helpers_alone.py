@@ -146,7 +146,7 @@ def test_the_machine() -> None:
     memory = helpers.get_memory_usage()
     assert 0 < memory.resident <= memory.peak < memory.total
     usage = helpers.resource_usage()
-    assert usage.figures.disk_free <= usage.figures.disk_total
+    assert usage.disk_free <= usage.disk_total
     assert "MiB" in str(memory)
     assert "disk" in usage.html()
     with pytest.raises(errors.InvalidInput):
@@ -258,13 +258,13 @@ def test_what_is_no_notebook_has_no_state(tmp_path: Path, notebook: str, monkeyp
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, ""), (0.0000042, "4 µs"), (0.25, "0.25 s"), (99.9, "99.9 s"), (3599.7, "1 h 0 min"), (125, "2 min 5 s")],
+    [(None, ""), (0.0000042, "4.2 µs"), (0.25, "250 ms"), (99.9, "99.9 s"), (3599.7, "1:00:00 h"), (125, "2:05 min")],
 )
 def test_durations(seconds: float | None, text: str) -> None:
     assert display.seconds(seconds) == text
 
 
-@pytest.mark.parametrize(("size", "text"), [(None, ""), (12, "12 B"), (2048, "2.0 KiB"), (5 * 2**40, "5120.0 GiB")])
+@pytest.mark.parametrize(("size", "text"), [(None, ""), (12, "12 B"), (2048, "2 KiB"), (5 * 2**40, "5 TiB")])
 def test_sizes(size: float | None, text: str) -> None:
     assert display.size(size) == text
 
@@ -345,6 +345,15 @@ def test_a_token_is_no_argument() -> None:
     assert "sesame" not in str(caught.value) + str(caught.value.hint)
     with pytest.raises(errors.InvalidInput, match="empty"):
         helpers.connect("")
+
+
+@pytest.mark.parametrize("tag", ["daglab/launch_id", "dagster/backfill", "dagster/partition"])
+def test_a_tag_of_daglabs_or_dagsters_own_launches_nothing(tag: str) -> None:
+    api = dagster_api.DagsterApi("http://127.0.0.1:3999", None)  # type: ignore[arg-type]  # nothing is asked
+    client = helpers.Client(api, None, "1.13")  # type: ignore[arg-type]
+    for launch in (helpers.run_assets, helpers.run_job):
+        with pytest.raises(errors.WrongUsage, match=tag):
+            launch(client, "orders", tags={tag: "x"})  # type: ignore[operator]
 
 
 @responses.activate
