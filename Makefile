@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-matrix check lint types docs bench clean help
+.PHONY: maintenance-clean maintenance-backup maintenance-export maintenance-validate
+.PHONY: demo test test-matrix check check-slow lint types docs bench clean help
 
 help:  ## Show what there is.
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
@@ -27,6 +28,9 @@ test-matrix: $(READY)  ## Try the commands on Dagster 1.5.14, 1.8.13 and the new
 
 check: lint types test docs  ## Everything that CI checks.
 
+check-slow: test-matrix  ## What takes longer: the version matrix, a minute of killed writers.
+	$(BIN)/python scripts/faults/writers.py --seconds 60
+
 lint: $(READY)  ## Check style and format.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,7 +49,29 @@ bench: $(READY)  ## Measure, side by side in one run.
 	$(BIN)/python scripts/bench/export.py
 	$(BIN)/python scripts/bench/dev.py
 	$(BIN)/python scripts/bench/track.py
+	$(BIN)/python scripts/bench/stats.py
 	$(BIN)/python scripts/bench/notebook.py
+	$(BIN)/python scripts/bench/dashboard.py
+	$(BIN)/python scripts/bench/record.py
+	$(BIN)/python scripts/bench/health.py
+
+# For a project elsewhere: make maintenance-clean PROJECT=/srv/shop
+PROJECT ?= .
+IN_PROJECT = cd "$(PROJECT)" && "$(CURDIR)/$(BIN)/daglab"
+
+maintenance-clean: $(READY)  ## Take away what the project in PROJECT=DIR does not need any more.
+	$(IN_PROJECT) clean --archive --yes
+
+maintenance-backup: $(READY)  ## Make an archive of it.
+	$(IN_PROJECT) backup create
+
+maintenance-export: $(READY)  ## Write its data as CSV into its exports/data.
+	$(IN_PROJECT) backup data --output exports/data
+
+maintenance-validate: $(READY)  ## Check its config, what it talks to, and its records.
+	$(IN_PROJECT) config validate
+	$(IN_PROJECT) health
+	$(IN_PROJECT) doctor --deep
 
 clean:  ## Remove what the calls above have made.
 	rm -rf $(VENV) .demo build dist .mypy_cache .pytest_cache .ruff_cache

@@ -22,6 +22,7 @@ COMMANDS = {
     "Notebooks": {
         "scaffold": "Write a marimo notebook for an asset or a job.",
         "export": "Run a notebook, write it as HTML, and attach it to an asset.",
+        "notebooks": "List the project's notebooks.",
         "state": "Show what notebooks keep across restarts, and go back to an earlier state.",
     },
     "Dagster": {
@@ -32,8 +33,21 @@ COMMANDS = {
     "Environment": {
         "dev": "Start Dagster and marimo side by side, and look after them.",
         "stop": "End the `daglab dev` of this project, from any of its folders.",
+        "clean": "Take away what daglab has made and nobody needs any more.",
+        "cache": "Show what the cache holds, and empty it.",
+        "backup": "Archive a project's files, and bring them back.",
         "config": "Show, check and change the config.",
         "completion": "Print the script that completes daglab in your shell.",
+    },
+    "How things stand": {
+        "status": "Show on one screen how things stand now.",
+        "stats": "Show what was done, how fast, and what failed.",
+        "metrics": "Print figures over time, also for other programs.",
+        "health": "Check that all the project needs is there.",
+        "doctor": "Look for what is wrong in the environment of this project.",
+        "dashboard": "Serve a page that shows how things stand.",
+        "explain": "Say what an error means and what helps.",
+        "debug": "Look at requests, send one again, show what daglab runs with.",
     },
 }
 COMPLETION = "_DAGLAB_COMPLETE"

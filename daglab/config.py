@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from daglab import config_files, config_keys, errors, files, parse
+from daglab import config_checks, config_files, config_keys, errors, files, parse
 
 FILE_NAME = "daglab.yaml"
 _AUTH = "dagster.auth."
@@ -35,6 +35,7 @@ _FLAGS = {
     "dagster.auth.token_file": "--auth-token",
     "security.sandbox_mode": "--sandbox",
     "defaults.attach_metadata_key": "--metadata-key",
+    "health.export_max_age_days": "--max-export-age",
 }
 
 
@@ -86,10 +87,18 @@ class Config(config_keys.Values):
     def _owns(self, notebook: Path) -> bool:
         return files.inside(self.root, notebook) is not None
 
+    def refuse_own(self, path: Path) -> None:
+        """Raises `InvalidInput` for a file that no result may take the place of: the project's config and record."""
+        place = files.inside(self.root, path)
+        if place is not None and (place.parts[:1] == (".daglab",) or place == Path(FILE_NAME)):
+            raise errors.InvalidInput(f"{path} is the project's own.", "Name a file outside of .daglab/.")
+
     @property
     def token_variables(self) -> list[str]:
         """The variables that hold tokens: what a child that needs none must not get."""
         named = [name for auth in (self.dagster.auth, *self.credentials.values()) for name in auth.variables]
+        endpoints = (*self.models, *self.weaviate.clusters)
+        named += [each["token_env"] for each in endpoints if each.get("token_env")]
         return [*config_files.PROJECT_VARIABLES, *named]
 
     def value(self, name: str) -> Any:
@@ -98,6 +107,13 @@ class Config(config_keys.Values):
         for part in name.split("."):
             value = getattr(value, part)
         return value
+
+    def shown(self, name: str) -> Any:
+        """The value as it may be shown: a command's arguments may hold a secret, and so may a header."""
+        value = self.value(name)
+        if name == "dagster.auth.headers" and value:
+            return {header: "..." if _is_secret(header, text) else text for header, text in value.items()}
+        return value.split()[0] + " ..." if name == "dagster.auth.token_command" and value else value
 
 
 def load(
@@ -137,6 +153,13 @@ def load(
     return dataclasses.replace(config, credentials=found, environment=name or None)
 
 
+def environments(directory: Path, environ: Mapping[str, str]) -> list[str]:
+    """The environments that the two config files have. Raises as reading them does."""
+    user_values, _ = config_files.split_credentials(config_files.read(_user_file(environ)))
+    found = [user_values, config_files.read(find_project_file(directory))]
+    return sorted({name for entries in found for name in config_files.split_environments(entries)[1]})
+
+
 def check_text(text: str, path: Path, *, trusted: bool) -> None:
     """Whether `text` could stand in the config file `path`; raises as `load` does. `trusted` is the user's own file."""
     entries, credentials = config_files.split_credentials(config_files.entries(text, path))
@@ -144,6 +167,26 @@ def check_text(text: str, path: Path, *, trusted: bool) -> None:
     _refuse_several_tokens({name: place for name, (value, place) in layer.items() if value})
     if trusted:
         _credentials(credentials, layer)
+
+
+def defaults(directory: Path) -> Config:
+    """The defaults, for the project around `directory`: its files are not read."""
+    try:
+        file = find_project_file(directory)
+    except errors.InvalidInput:
+        file = None
+    return _merge([], directory=directory.resolve(), file=file)
+
+
+def flaw(entry: config_files.Entry, *, trusted: bool) -> errors.DaglabError | None:
+    """What is wrong with one value of a config file, beside all others; None for nothing."""
+    try:
+        entries, credentials = config_files.split_credentials(config_files.alone(entry))
+        _file_layer(entries if trusted else [*entries, *credentials], None, trusted=trusted)
+        _credentials(credentials if trusted else [], {})
+    except errors.DaglabError as error:
+        return error
+    return None
 
 
 def as_environment(flags: Mapping[str, Any]) -> dict[str, str]:
@@ -189,6 +232,10 @@ def find_project_file(directory: Path) -> Path | None:
 
 
 Layer = dict[str, tuple[Any, str]]  # dotted key -> value, where it came from
+
+
+def _is_secret(header: str, text: str) -> bool:
+    return config_checks.is_secret_header(header) and not text.startswith(config_checks.FROM_VARIABLE)
 
 
 def _implied(flags: Mapping[str, Any]) -> dict[str, Any]:

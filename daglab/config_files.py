@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from daglab import config_keys, errors, files, parse
+from daglab import config_checks, errors, files, parse
 
 # Beside those that start with DAGLAB_, the only variables that a project's file may name.
 PROJECT_VARIABLES = ("DAGSTER_GRAPHQL_TOKEN", "DAGSTER_CLOUD_API_TOKEN")
 LARGEST = 1_000_000
 _SECRETS = ("token", "password", "secret", "api_key", "apikey")
+NAMED_ENDPOINTS = ("models", "weaviate.clusters")  # lists of mappings with name, url, token_env
 _NAMES_A_VARIABLE = ("token_env", "username_env", "password_env")
 
 
@@ -51,6 +52,12 @@ def entries(text: str, path: Path) -> list[Entry]:
     for entry in found:
         _refuse_secret(entry)
     return _fold(found)
+
+
+def alone(entry: Entry) -> list[Entry]:
+    """A value as `entries` gives it. Raises `InvalidInput` for a literal secret."""
+    _refuse_secret(entry)
+    return _fold([entry])
 
 
 def _fold(entries: list[Entry]) -> list[Entry]:
@@ -141,12 +148,24 @@ def refuse_untrusted(entry: Entry) -> None:
     variables = [entry.value] if name in _NAMES_A_VARIABLE else []
     if name == "headers" and isinstance(entry.value, dict):
         texts = [str(text) for text in entry.value.values()]
-        mark = config_keys.FROM_VARIABLE
+        mark = config_checks.FROM_VARIABLE
         variables = [text.removeprefix(mark) for text in texts if text.startswith(mark)]
+    if entry.key in NAMED_ENDPOINTS:
+        _refuse_untrusted_endpoints(entry)
     if not all(map(_may_be_named, variables)):
         raise errors.NotAuthorised(
             f"{entry.place}: a project's file may not name this variable as {entry.key}.",
             f"Name one that starts with DAGLAB_, or {' or '.join(PROJECT_VARIABLES)}.",
+        )
+
+
+def _refuse_untrusted_endpoints(entry: Entry) -> None:
+    """Dagster's own tokens are for Dagster: no model and no cluster gets them."""
+    items = [item for item in entry.value if isinstance(item, dict)] if _is_list(entry) else []
+    if not all(str(item["token_env"]).startswith("DAGLAB_") for item in items if "token_env" in item):
+        raise errors.NotAuthorised(
+            f"{entry.place}: a project's file may not name this variable as token_env in {entry.key}.",
+            "Name one that starts with DAGLAB_, or put the token under credentials in your own config.",
         )
 
 
@@ -157,11 +176,11 @@ def _may_be_named(variable: Any) -> bool:
 def _refuse_secret(entry: Entry) -> None:
     """A token written out in a file ends up in version control; the value is not shown either."""
     if entry.path[-2:-1] == ("headers",):
-        literal = not str(entry.value).startswith(config_keys.FROM_VARIABLE)
-        if literal and config_keys.is_secret_header(entry.path[-1]):
+        literal = not str(entry.value).startswith(config_checks.FROM_VARIABLE)
+        if literal and config_checks.is_secret_header(entry.path[-1]):
             raise errors.InvalidInput(
                 f"{entry.place}: {entry.key} would hold a secret in a file.",
-                f"Name the variable that holds it instead: {entry.path[-1]}: {config_keys.FROM_VARIABLE}DAGLAB_...",
+                f"Name the variable that holds it instead: {entry.path[-1]}: {config_checks.FROM_VARIABLE}DAGLAB_...",
             )
         return
     inside = [name for item in entry.value if isinstance(item, dict) for name in item] if _is_list(entry) else []

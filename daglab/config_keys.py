@@ -4,133 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import ipaddress
 import json
-import re
 import typing
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
-from daglab import errors, parse
+from daglab import config_checks, errors
 
-LONGEST = 2_000_000  # seconds, 23 days: sockets can't wait longer (milliseconds in 31 bits)
-LONGEST_KEPT = 36_500  # days, a hundred years: dates end in the year 9999
-AUTH_TYPES = ("bearer", "basic", "custom", "dagster-plus")
 SOURCES = ("token_env", "token_file", "token_command", "username_env", "password_env")  # of a secret
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-SMALLEST_LOG = 100_000  # bytes
-FROM_VARIABLE = "env:"  # a header's value that starts so names the variable that holds it
-# Those that requests writes itself; another value would make another request of it.
-_OWN_HEADERS = {"host", "content-length", "content-type", "transfer-encoding", "connection"}
 
 
 def _key(default: Any, doc: str, check: Callable[[Any], str | None] | None = None) -> Any:
     return field(default=default, metadata={"doc": doc, "check": check})
-
-
-def _port(value: int) -> str | None:
-    return None if 1 <= value <= 65535 else "a port is a number from 1 to 65535"
-
-
-def _seconds(value: float) -> str | None:
-    return None if 0 < value <= LONGEST else f"it must be more than 0 and at most {LONGEST}"
-
-
-def _not_negative(value: int) -> str | None:
-    return None if value >= 0 else "it must not be less than 0"
-
-
-def _positive(value: int) -> str | None:
-    return None if value > 0 else "it must be more than 0"
-
-
-def _version(value: int) -> str | None:
-    return None if value == 1 else "this daglab reads version 1"
-
-
-def _address(value: str) -> str | None:
-    try:
-        parse.base_url(value)
-    except errors.InvalidInput as error:
-        return error.message.rstrip(".")
-    return None
-
-
-def _host(value: str) -> str | None:
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        alone = not set(value) & set("/?#@:[] ")
-        return _address(f"http://{value}") if alone else "a host is a name or a number alone"
-    return None
-
-
-def _prefix(value: str) -> str | None:
-    if set(value) & set("?#@ ") or "//" in value:
-        return "it must be a path alone"
-    return None
-
-
-def _not_empty(value: str) -> str | None:
-    return None if value.strip() else "it must not be empty"
-
-
-def _variable(value: str) -> str | None:
-    return None if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", value) else "it must be the name of a variable"
-
-
-def _auth_type(value: str) -> str | None:
-    return None if value in AUTH_TYPES else f"it must be one of {', '.join(AUTH_TYPES)}"
-
-
-def _header_name(value: str) -> str | None:
-    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", value):
-        return "it must be the name of a header"
-    return f"{value} is set by daglab itself" if value.lower() in _OWN_HEADERS else None
-
-
-def _headers(value: Mapping[str, str]) -> str | None:
-    for name, text in value.items():
-        if problem := _header_name(name):
-            return problem
-        if text.startswith(FROM_VARIABLE) and (problem := _variable(text.removeprefix(FROM_VARIABLE))):
-            return f"{problem} that stands after {FROM_VARIABLE}"
-        if not (text and text.isascii() and text.isprintable() and text == text.strip()):
-            return f"{name} can't be sent: a header is plain ASCII text"
-    return None
-
-
-def is_secret_header(name: str) -> bool:
-    """Whether a header's value is a secret, by its name."""
-    return re.search("auth|token|key|secret|cookie|password", name, re.IGNORECASE) is not None
-
-
-def _kept(value: int) -> str | None:
-    return None if 0 <= value <= LONGEST_KEPT else f"it must be from 0 to {LONGEST_KEPT}"
-
-
-def _level(value: str) -> str | None:
-    return None if value in LEVELS else f"it must be one of {', '.join(LEVELS)}"
-
-
-def _log_size(value: int) -> str | None:
-    return None if value >= SMALLEST_LOG else f"it must be {SMALLEST_LOG} at least"
-
-
-def _names(value: tuple[str, ...]) -> str | None:
-    wrong = next((name for name in value if not re.fullmatch(r"\w+", name)), None)
-    return None if wrong is None else f"{wrong!r} is no name of an operation, such as launchRun"
-
-
-def _models(value: tuple[Mapping[str, Any], ...]) -> str | None:
-    names = [model.get("name") for model in value]
-    if not all(isinstance(name, str) and name for name in names):
-        return "each model needs a name"
-    if any(not isinstance(text, str) for model in value for text in model.values()):
-        return "what is said of a model must be text"
-    return None if len(set(names)) == len(names) else "two models have the same name"
 
 
 @dataclass(frozen=True)
@@ -138,23 +25,31 @@ class Auth:
     """Who daglab is to the deployment: at most one source of a token, or a user's name and password."""
 
     type: str | None = _key(
-        None, f"How the token is sent: {', '.join(AUTH_TYPES)}; default: what the other keys tell.", _auth_type
+        None,
+        f"How the token is sent: {', '.join(config_checks.AUTH_TYPES)}; default: what the other keys tell.",
+        config_checks.auth_type,
     )
-    token_env: str | None = _key(None, "The environment variable that holds the token.", _variable)
+    token_env: str | None = _key(None, "The environment variable that holds the token.", config_checks.variable)
     token_file: str | None = _key(None, "The file that holds the token; read again when the token is refused.")
     token_command: str | None = _key(None, "The command that prints the token (run without a shell).")
-    username_env: str | None = _key(None, "The environment variable that holds the user's name.", _variable)
-    password_env: str | None = _key(None, "The environment variable that holds the password.", _variable)
-    header_name: str | None = _key(None, "The header that the token is sent in, as it is.", _header_name)
+    username_env: str | None = _key(
+        None, "The environment variable that holds the user's name.", config_checks.variable
+    )
+    password_env: str | None = _key(None, "The environment variable that holds the password.", config_checks.variable)
+    header_name: str | None = _key(None, "The header that the token is sent in, as it is.", config_checks.header_name)
     headers: Mapping[str, str] | None = _key(
-        None, "Further headers; the value env:NAME is what the variable NAME holds.", _headers
+        None, "Further headers; the value env:NAME is what the variable NAME holds.", config_checks.headers
     )
 
     @property
     def variables(self) -> list[str]:
         """The environment variables that hold its secrets."""
         texts = (self.headers or {}).values()
-        inside = [text.removeprefix(FROM_VARIABLE) for text in texts if text.startswith(FROM_VARIABLE)]
+        inside = [
+            text.removeprefix(config_checks.FROM_VARIABLE)
+            for text in texts
+            if text.startswith(config_checks.FROM_VARIABLE)
+        ]
         return [name for name in (self.token_env, self.username_env, self.password_env, *inside) if name]
 
 
@@ -162,18 +57,20 @@ class Auth:
 class Graphql:
     """How Dagster is asked."""
 
-    timeout: float = _key(30.0, "Seconds to wait for an answer.", _seconds)
-    max_retries: int = _key(3, "How often a query is asked again.", _not_negative)
+    timeout: float = _key(30.0, "Seconds to wait for an answer.", config_checks.seconds)
+    max_retries: int = _key(3, "How often a query is asked again.", config_checks.not_negative)
 
 
 @dataclass(frozen=True)
 class Dagster:
     """The deployment that daglab talks to."""
 
-    host: str = _key("127.0.0.1", "The host of Dagster's webserver.", _host)
-    port: int = _key(3000, "The port of Dagster's webserver.", _port)
-    url: str | None = _key(None, "The whole address; wins over host and port beside it.", _address)
-    path_prefix: str | None = _key(None, "The path that the webserver lies under, such as /dagster.", _prefix)
+    host: str = _key("127.0.0.1", "The host of Dagster's webserver.", config_checks.host)
+    port: int = _key(3000, "The port of Dagster's webserver.", config_checks.port)
+    url: str | None = _key(None, "The whole address; wins over host and port beside it.", config_checks.address)
+    path_prefix: str | None = _key(
+        None, "The path that the webserver lies under, such as /dagster.", config_checks.prefix
+    )
     repository_name: str | None = _key(None, "The repository to use where several have the name.")
     repository_location_name: str | None = _key(None, "The code location to use where several have the name.")
     python: str | None = _key(None, "The project's Python; default: .venv in the project, else daglab's own.")
@@ -185,15 +82,19 @@ class Dagster:
 class Marimo:
     """The notebooks' editor."""
 
-    port: int = _key(3010, "The port that marimo is to be opened on.", _port)
+    port: int = _key(3010, "The port that marimo is to be opened on.", config_checks.port)
 
 
 @dataclass(frozen=True)
 class Defaults:
     """What is done where no flag says otherwise."""
 
-    attach_metadata_key: str = _key("exploration", "The label of the link on the asset's page.", _not_empty)
-    notebook_template: str = _key("default", "The template of scaffolded notebooks, by its name.", _not_empty)
+    attach_metadata_key: str = _key(
+        "exploration", "The label of the link on the asset's page.", config_checks.not_empty
+    )
+    notebook_template: str = _key(
+        "default", "The template of scaffolded notebooks, by its name.", config_checks.not_empty
+    )
     open_browser: bool = _key(True, "Whether `dev`, on a terminal, opens its pages in a browser.")
 
 
@@ -201,35 +102,68 @@ class Defaults:
 class Performance:
     """How runs are waited for."""
 
-    max_concurrent_runs: int = _key(10, "Runs of one command that are under way at a time, at most.", _positive)
-    polling_interval: float = _key(1.0, "Seconds between two looks at a run.", _seconds)
-    max_wait_time: float = _key(300.0, "Seconds that `run` waits at most.", _seconds)
+    max_concurrent_runs: int = _key(
+        10, "Runs of one command that are under way at a time, at most.", config_checks.positive
+    )
+    polling_interval: float = _key(1.0, "Seconds between two looks at a run.", config_checks.seconds)
+    max_wait_time: float = _key(300.0, "Seconds that `run` waits at most.", config_checks.seconds)
 
 
 @dataclass(frozen=True)
 class Export:
     """How notebooks are exported, how long that is kept, and where it can be reached."""
 
-    base_url: str | None = _key(None, "The address under which the project's folder is served.", _address)
-    timeout: float = _key(3600.0, "Seconds that a notebook may run at most.", _seconds)
+    base_url: str | None = _key(None, "The address under which the project's folder is served.", config_checks.address)
+    timeout: float = _key(3600.0, "Seconds that a notebook may run at most.", config_checks.seconds)
     compress: bool = _key(False, "Write exports compressed, as .html.gz.")
-    retention_days: int = _key(30, "Days that an export is kept; 0 means for ever.", _kept)
+    retention_days: int = _key(30, "Days that an export is kept; 0 means for ever.", config_checks.kept)
 
 
 @dataclass(frozen=True)
 class Logging:
     """What `dev` has Dagster and marimo log, and how much of it is kept."""
 
-    level: str = _key("INFO", f"What is logged from: {', '.join(LEVELS)}.", _level)
-    max_bytes: int = _key(10_000_000, "Bytes that a log grows to at most.", _log_size)
-    backup_count: int = _key(3, "Older logs that are kept beside each.", _not_negative)
+    level: str = _key("INFO", f"What is logged from: {', '.join(config_checks.LEVELS)}.", config_checks.level)
+    max_bytes: int = _key(10_000_000, "Bytes that a log grows to at most.", config_checks.log_size)
+    backup_count: int = _key(3, "Older logs that are kept beside each.", config_checks.not_negative)
 
 
 @dataclass(frozen=True)
 class Dashboard:
     """The project's own pages."""
 
-    port: int = _key(3030, "The port of the address that links point to without export.base_url.", _port)
+    port: int = _key(3030, "The port of the address that links point to without export.base_url.", config_checks.port)
+
+
+@dataclass(frozen=True)
+class Events:
+    """The record of what was done."""
+
+    retention_days: int = _key(
+        365, "Days after which `clean` replaces a month of events by its daily sums; 0 means never.", config_checks.kept
+    )
+
+
+@dataclass(frozen=True)
+class Health:
+    """What `daglab health` asks for."""
+
+    timeout: float = _key(5.0, "Seconds that a check may take at most.", config_checks.seconds)
+    min_free_bytes: int = _key(
+        100_000_000, "Bytes that are to be free where .daglab/ and the exports are.", config_checks.not_negative
+    )
+    export_max_age_days: int = _key(
+        0, "Days that the last good export may be old; 0 means that it is not asked for.", config_checks.kept
+    )
+
+
+@dataclass(frozen=True)
+class Weaviate:
+    """The Weaviate clusters that the project fills."""
+
+    clusters: tuple[Mapping[str, str], ...] = _key(
+        (), "The clusters: name and url of each, and where it wants a key, token_env.", config_checks.clusters
+    )
 
 
 @dataclass(frozen=True)
@@ -238,7 +172,7 @@ class Security:
 
     sandbox_mode: bool = _key(False, "Ask the deployment, and change nothing there.")
     allowed_operations: tuple[str, ...] = _key(
-        (), "The operations that are allowed all the same, such as launchRun.", _names
+        (), "The operations that are allowed all the same, such as launchRun.", config_checks.names
     )
 
 
@@ -246,18 +180,25 @@ class Security:
 class Values:
     """Every key of the config."""
 
-    version: int = _key(1, "The version of the file's format.", _version)
-    notebooks_dir: str = _key("dagster/notebooks", "The folder of the notebooks, from the project's root.", _not_empty)
+    version: int = _key(1, "The version of the file's format.", config_checks.version)
+    notebooks_dir: str = _key(
+        "dagster/notebooks", "The folder of the notebooks, from the project's root.", config_checks.not_empty
+    )
     dagster: Dagster = Dagster()
     defaults: Defaults = Defaults()
     performance: Performance = Performance()
     export: Export = Export()
     logging: Logging = Logging()
     dashboard: Dashboard = Dashboard()
+    events: Events = Events()
+    health: Health = Health()
     security: Security = Security()
     marimo: Marimo = Marimo()
+    weaviate: Weaviate = Weaviate()
     models: tuple[Mapping[str, str], ...] = _key(
-        (), "The language models that the project uses: a name each, and what else is to be known.", _models
+        (),
+        "The language models that the project uses: a name each, and as needed url, token_env, provider.",
+        config_checks.models,
     )
 
 

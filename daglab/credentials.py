@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from daglab import config_keys, errors, processes, redaction, trust
+from daglab import config_checks, config_keys, errors, processes, redaction, trust
 
 COMMAND_TIMEOUT = 30.0
 AUTHORIZATION = "Authorization"
@@ -23,7 +23,7 @@ LONGEST_TOKEN = 1 << 16  # bytes
 
 
 def kind(auth: config_keys.Auth, url: str) -> str | None:
-    """How the secret of `auth` is sent to `url`, one of `config_keys.AUTH_TYPES`; None when it names none.
+    """How the secret of `auth` is sent to `url`, one of `config_checks.AUTH_TYPES`; None when it names none.
 
     Raises `InvalidInput` for a type that does not go with what is named.
     """
@@ -102,11 +102,11 @@ def _name_and_password(auth: config_keys.Auth, origin: str) -> str:
 
 def _header(name: str, text: str) -> str:
     """The value of one of the further headers: as it stands, or what the variable that it names holds."""
-    if not text.startswith(config_keys.FROM_VARIABLE):
-        if config_keys.is_secret_header(name):
+    if not text.startswith(config_checks.FROM_VARIABLE):
+        if config_checks.is_secret_header(name):
             redaction.hide(text)
         return text
-    variable = text.removeprefix(config_keys.FROM_VARIABLE)
+    variable = text.removeprefix(config_checks.FROM_VARIABLE)
     value = _variable(variable, f"dagster.auth.headers names for {name}", _can_be_sent)
     redaction.hide(value)
     return value

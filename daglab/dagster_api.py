@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daglab import config, errors, parse, web
+from daglab import config, errors, parse, traces, web
 
 LONGEST_MESSAGE = 600
 LATEST = 253_402_300_800  # seconds: the end of the year 9999, the last that a date can have
@@ -148,13 +148,36 @@ def shorten(message: str) -> str:
     return message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE].rstrip() + " …"
 
 
+def ask_again(api: DagsterApi, text: str, variables: Mapping[str, Any]) -> bytes:
+    """The answer to a query, whatever it says; what is a mutation is asked of the sandbox as that, and is sent once.
+
+    Raises as `query` does where there is none.
+    """
+    operation = (traces.operation_name(text) or "mutation") if is_mutation(text) else None
+    content: bytes = _send(api, text, variables, operation).content
+    return content
+
+
+def _send(api: DagsterApi, text: str, variables: Mapping[str, Any] | None, operation: str | None) -> Any:
+    """The answer as it came; the request is kept where requests are traced."""
+    body = {"query": text, "variables": dict(variables or {})}
+    _refuse_unwritable(body["variables"])
+    url = f"{api.url}/graphql"
+    mutation = operation is not None
+    return traces.around(
+        api.session.trace,
+        url,
+        body,
+        mutation,
+        lambda: web.send(api.session, "POST", url, operation=operation, json=body),
+    )
+
+
 def _execute(
     api: DagsterApi, text: str, variables: Mapping[str, Any] | None, operation: str | None = None
 ) -> dict[str, Any]:
     mutation = operation is not None
-    body = {"query": text, "variables": dict(variables or {})}
-    _refuse_unwritable(body["variables"])
-    response = web.send(api.session, "POST", f"{api.url}/graphql", operation=operation, json=body)
+    response = _send(api, text, variables, operation)
     answer = _json(response)
     if not isinstance(answer, dict) or ("data" not in answer and "errors" not in answer):
         raise _not_dagster(response, mutation)

@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daglab import errors, files
+from daglab import errors, files, redaction
 
 if TYPE_CHECKING:  # it brings in requests, and not every command asks something
     from daglab import web
@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # it brings in requests, and not every command asks something
 log = logging.getLogger(__name__)
 
 VERSION = 1
+STOPPED = (130, 143)  # by the user, by a SIGTERM
+FOLDER = Path(".daglab", "events")
 _complained: set[Path] = set()  # a notebook may record a thousand operations
 
 
@@ -41,6 +43,8 @@ class Event:
     bytes: int | None = None
     usage: list[dict[str, Any]] = field(default_factory=list)
     detail: dict[str, Any] = field(default_factory=dict)
+    failed: type[errors.DaglabError] | None = None  # what was done is not good, and nothing is raised for it
+    ends_by_stop: bool = False  # to be stopped is how it ends, and no failure
 
 
 @contextlib.contextmanager
@@ -48,6 +52,10 @@ def recording(root: Path, command: str) -> Iterator[Event]:
     """Record what happens inside, with its outcome, below the project's `root`."""
     event = Event(command)
     log.info("%s, operation %s", command, event.id)
+    if os.environ.get("DAGLAB_TRACE"):
+        from daglab import traces
+
+        traces.announce(event.id, command)
     at, started = datetime.now(timezone.utc), time.monotonic()
     error: BaseException | None = None
     try:
@@ -56,18 +64,20 @@ def recording(root: Path, command: str) -> Iterator[Event]:
         error = raised
         raise
     finally:
-        code = error.code if isinstance(error, errors.DaglabError) else None
-        append(root, event, at, time.monotonic() - started, exit_code=_exit_code(error), error_code=code)
+        exit_code, code = _outcome(error) if error or not event.failed else (event.failed.exit_code, event.failed.code)
+        append(root, event, at, time.monotonic() - started, exit_code=exit_code, error_code=code)
 
 
 def append(
     root: Path, event: Event, at: datetime, seconds: float, *, exit_code: int = 0, error_code: str | None = None
 ) -> None:
     """Record what began `at` (with zone), took so many seconds and is over; nothing without `.daglab/` in `root`."""
-    folder = _folder(root)
-    if folder is None:
+    if not os.path.isdir(root / ".daglab"):
         return
+    folder = root / FOLDER
     try:
+        if _folder(root) is None:
+            raise OSError("it leads out of the project")
         line = _line(event, at, seconds, exit_code, error_code)
         files.append_line(folder / f"{line['at'][:7]}.jsonl", line)
     except OSError as error:
@@ -76,18 +86,28 @@ def append(
             log.warning("%s is not recorded in %s: %s.", event.command, folder, error.strerror or error)
 
 
-def newest(root: Path, command: str) -> Iterator[dict[str, Any]]:
-    """The recorded lines of a command, the newest first; no more is read than is asked for.
+def newest(root: Path, command: str | None = None) -> Iterator[dict[str, Any]]:
+    """The recorded lines of a command, or of all, the newest first; no more is read than is asked for.
 
     What is torn, foreign or of a newer version is left out.
     """
-    folder, mark = _folder(root), json.dumps(command).encode()
+    folder, mark = _folder(root), json.dumps(command).encode() if command else b""
     for path in sorted(folder.glob("????-??.jsonl"), reverse=True) if folder else ():
         with contextlib.suppress(OSError):
             for text in files.lines_backwards(path):
-                line = _parsed(text) if mark in text else {}
-                if line.get("v") == VERSION and line.get("command") == command:
+                line = _parsed(text) if mark in text and b'"v"' in text else {}  # what is foreign costs next to nothing
+                if line.get("v") == VERSION and command in (None, line.get("command")):
                     yield line
+
+
+def signature(root: Path) -> tuple[tuple[str, int, int], ...]:
+    """What is another one as soon as something was recorded: name, size and time of each file of events."""
+    folder, found = _folder(root), []
+    with contextlib.suppress(OSError), os.scandir(folder or os.devnull) as entries:
+        for entry in entries:
+            about = entry.stat(follow_symlinks=False)
+            found.append((entry.name, about.st_size, about.st_mtime_ns))
+    return tuple(sorted(found))
 
 
 def peak_memory() -> int:
@@ -103,8 +123,8 @@ def _line(event: Event, at: datetime, seconds: float, exit_code: int, error_code
         "id": event.id,
         "at": at.isoformat(timespec="milliseconds"),
         "command": event.command,
-        "target": event.target,
-        "ok": exit_code == 0,
+        "target": _shown(event.target),
+        "ok": exit_code == 0 or (event.ends_by_stop and exit_code in STOPPED),
         "exit_code": exit_code,
         "error_code": error_code,
         "seconds": round(seconds, 3),
@@ -112,24 +132,40 @@ def _line(event: Event, at: datetime, seconds: float, exit_code: int, error_code
         "requests": {"n": len(times) + failed, "errors": failed, "ms": times},
         "bytes": event.bytes,
         "rss_peak": peak_memory(),
-        "usage": event.usage,
-        "detail": event.detail,
+        "usage": _shown(event.usage),
+        "detail": _shown(event.detail),
     }
 
 
-def _exit_code(error: BaseException | None) -> int:
+def _shown(value: Any) -> Any:
+    """Values without what opens an address in them: a path, a link, a label may be one that is signed."""
+    if isinstance(value, str):
+        return redaction.masked_text(value) if "://" in value else value
+    if isinstance(value, dict):
+        return {_shown(key): _shown(each) for key, each in value.items()}
+    return [_shown(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def _outcome(error: BaseException | None) -> tuple[int, str | None]:
+    """The exit code that a command has after this error, and the error's own code."""
     if error is None:
-        return 0
+        return 0, None
+    if isinstance(error, errors.DaglabError):
+        return error.exit_code, error.code
     for kind, code in ((KeyboardInterrupt, 130), (errors.Terminated, 143), (BrokenPipeError, 141)):
         if isinstance(error, kind):
-            return code
-    code = getattr(error, "exit_code", 1)  # click's own errors have one, too
-    return code if isinstance(code, int) else 1
+            return code, None
+    if type(error).__name__ == "Abort":  # click's: Ctrl-C at a question; click is not imported here
+        return 130, None
+    if isinstance(error, OSError):  # as `cli` tells it
+        return errors.InvalidInput.exit_code, errors.InvalidInput.code
+    code = getattr(error, "exit_code", 1)  # click's own errors have one, and its Exit, which may mean all is well
+    return (code if isinstance(code, int) else 1), None
 
 
 def _folder(root: Path) -> Path | None:
     """Where a project's events are; None without `.daglab/`, and where a link leads out of the project."""
-    folder = root / ".daglab" / "events"
+    folder = root / FOLDER
     return folder if os.path.isdir(root / ".daglab") and files.inside(root, folder) is not None else None
 
 

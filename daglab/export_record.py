@@ -6,7 +6,10 @@ alone, with `kept`). Only what the record says daglab made is ever deleted.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
+import json
 import logging
 import os
 import stat
@@ -16,19 +19,26 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from daglab import errors, exports, files
+from daglab import exports, files
 
 log = logging.getLogger(__name__)
 
 FILE = Path(".daglab", "exports.jsonl")
+_FIRST = datetime.min.replace(tzinfo=timezone.utc) + timedelta(days=2)
+_LAST = datetime.max.replace(tzinfo=timezone.utc) - timedelta(days=2)
 
 
 @dataclass(frozen=True)
 class Expired:
-    """What was taken away, paths from the project's root; and what was to be, but has changed since it was made."""
+    """What was taken away, paths from the project's root, and how many bytes each had.
+
+    `changed` was to be, but is not what was made any more; `failed` could not be deleted: path and reason.
+    """
 
     removed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
+    sizes: tuple[int, ...] = ()
 
 
 def append(root: Path, export: exports.Export, outcome: Mapping[str, Any]) -> None:
@@ -49,16 +59,58 @@ def read(root: Path) -> list[dict[str, Any]]:
     return _exports(_lines(root))
 
 
+def expired(root: Path) -> set[str]:
+    """The ids of the exports that were taken away, or are left alone for good, because they have expired."""
+    return _dealt_with(_lines(root))
+
+
+def _dealt_with(lines: list[dict[str, Any]]) -> set[str]:
+    return {expired for line in lines if isinstance(expired := line.get("expired"), str)}
+
+
 def _exports(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [line for line in lines if line.get("v") == 1 and isinstance(line.get("id"), str)]
 
 
 def _lines(root: Path) -> list[dict[str, Any]]:
-    """Every line; none of a record that can't be read, for no export is to fail over it."""
+    """Every line; none of a record that can't be read, for no export is to fail over it. What is left out is said."""
+    left_out: list[int] = []
     try:
-        return files.read_lines(root / FILE)
-    except (OSError, errors.DaglabError):
+        lines = files.read_lines(root / FILE, left_out)
+    except OSError as error:
+        _warn_once(root, f"it can't be read: {error.strerror or error}")
         return []
+    if left_out:
+        _warn_once(root, f"{len(left_out)} of its lines can't be read, the first is line {left_out[0]}")
+    return lines
+
+
+@functools.cache
+def _warn_once(root: Path, what: str) -> None:
+    """One command reads the record several times."""
+    log.warning("%s: %s. What can't be read is left out; `daglab doctor --deep` names it.", root / FILE, what)
+
+
+def standing(root: Path) -> list[dict[str, Any]]:
+    """The newest export of each place in the project that was not taken away, the oldest first.
+
+    What has expired and is still there is among them. Somebody else may have written the record: but for `id` and
+    `output`, which are text, a value may be of any kind.
+    """
+    lines = _lines(root)
+    gone = {expired for line in lines if isinstance(expired := line.get("expired"), str) and not line.get("kept")}
+    found: dict[str, dict[str, Any]] = {}
+    for line in _exports(lines):
+        if isinstance(output := line.get("output"), str):
+            found.pop(output, None)
+            found[output] = line
+    return [line for line in found.values() if line["id"] not in gone]
+
+
+def is_over(line: Mapping[str, Any], now: datetime) -> bool:
+    """Whether the time of an export is over."""
+    until = time_of(line.get("expires_at"))
+    return until is not None and until <= now
 
 
 def newest(root: Path, target: str, partition: str | None = None) -> dict[str, Any] | None:
@@ -71,67 +123,102 @@ def newest(root: Path, target: str, partition: str | None = None) -> dict[str, A
     return found
 
 
+def last_good(root: Path) -> datetime | None:
+    """When the last good export was made; None for none. No more of the record is read than it takes."""
+    try:
+        for text in files.lines_backwards(root / FILE):
+            line = _parsed(text)
+            at = time_of(line.get("exported_at"))
+            if at is not None and line.get("ok") is True and _exports([line]):
+                return at
+    except OSError:
+        return None
+    return None
+
+
 def expires_at(export: exports.Export, days: int) -> str | None:
     """When an export that is kept for so many days expires, as ISO 8601; None for never (0 days)."""
     return (export.exported_at + timedelta(days=days)).isoformat() if days else None
 
 
-def expire(root: Path, now: datetime, keep: Path | None = None) -> Expired:
+def expire(root: Path, now: datetime, keep: Path | None = None, *, dry_run: bool = False) -> Expired:
     """Delete the exports of the project whose time is over, and note it in the record.
 
     An export goes only where it lies inside the project, as an ordinary file with just the bytes that the record has,
     and no newer export of the same place is still to be kept. `keep` stays whatever the record says: it was just
-    written, perhaps over an older one, and the record may not know of it.
+    written, perhaps over an older one, and the record may not know of it. With `dry_run`, nothing is deleted or noted.
     """
     removed: list[str] = []
     changed: list[str] = []
+    failed: list[tuple[str, str]] = []
+    sizes: list[int] = []
     for line in _over(root, now):
         place = files.inside(root, root / line["output"])
         path = root / line["output"]
         if place is None or (keep is not None and place == files.inside(root, keep)):
             continue
         try:
-            state = _unlink(path, str(line.get("sha256")))
+            state, size = _look(path, str(line.get("sha256")))
+            if state == "same" and not dry_run:
+                path.unlink(missing_ok=True)
         except OSError as error:
-            log.warning("The export %s has expired and can't be deleted: %s.", path, error.strerror or error)
+            reason = error.strerror or str(error)
+            log.warning("The export %s has expired and can't be deleted: %s.", path, reason)
+            failed.append((place.as_posix(), reason))
             continue
-        note: dict[str, Any] = {"v": 1, "expired": line["id"], "at": now.isoformat()}
-        _append(root, {**note, "kept": "changed"} if state == "changed" else note)
-        if state != "gone":
-            (removed if state == "removed" else changed).append(place.as_posix())
-    return Expired(tuple(removed), tuple(changed))
+        if not dry_run:
+            note: dict[str, Any] = {"v": 1, "expired": line["id"], "at": now.isoformat()}
+            _append(root, {**note, "kept": "changed"} if state == "changed" else note)
+        if state == "same":
+            removed.append(place.as_posix())
+            sizes.append(size)
+        elif state == "changed":
+            changed.append(place.as_posix())
+    return Expired(tuple(removed), tuple(changed), tuple(failed), tuple(sizes))
 
 
 def _over(root: Path, now: datetime) -> Iterator[dict[str, Any]]:
     """The newest export of each place, where that has expired and was not dealt with."""
     lines = _lines(root)
-    dealt_with = {expired for line in lines if isinstance(expired := line.get("expired"), str)}
+    dealt_with = _dealt_with(lines)
     newest = {line["output"]: line for line in _exports(lines) if isinstance(line.get("output"), str)}
     for line in newest.values():
-        until = _time(line.get("expires_at"))
+        until = time_of(line.get("expires_at"))
         if until is not None and until <= now and line["id"] not in dealt_with and not os.path.isabs(line["output"]):
             yield line
 
 
-def _unlink(path: Path, sha256: str) -> str:
-    """`removed`, `gone` when it was not there any more, `changed` when it is not what was made, and stays."""
+def _look(path: Path, sha256: str) -> tuple[str, int]:
+    """`same` and its bytes; `gone` when it is not there any more, `changed` when it is not what was made, and stays."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
-            return "changed"
+            return "changed", 0
     except FileNotFoundError:
-        return "gone"
-    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-        return "changed"
-    path.unlink()
-    return "removed"
+        return "gone", 0
+    content = path.read_bytes()
+    return ("same" if hashlib.sha256(content).hexdigest() == sha256 else "changed"), len(content)
 
 
-def _time(text: object) -> datetime | None:
+def _parsed(text: bytes) -> dict[str, Any]:
+    with contextlib.suppress(ValueError, RecursionError):
+        line = json.loads(text)
+        if isinstance(line, dict):
+            return line
+    return {}
+
+
+def time_of(text: object) -> datetime | None:
+    """The time that a record's text stands for, with a zone; None for what is none.
+
+    It is one that every zone can tell: the first and the last day of all give way to the next to them.
+    """
     try:
         found = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         return None
-    return found.replace(tzinfo=timezone.utc) if found and found.tzinfo is None else found
+    if found is None:
+        return None
+    return min(max(found if found.tzinfo else found.replace(tzinfo=timezone.utc), _FIRST), _LAST)
 
 
 def _append(root: Path, line: Mapping[str, Any]) -> None:

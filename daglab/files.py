@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import logging
 import os
 import stat
 import tempfile
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from daglab import errors, redaction
+
+log = logging.getLogger(__name__)
 
 PROJECT_MARKS = ("daglab.yaml", ".git")
 LONGEST_TEXT = 1 << 26  # bytes
@@ -90,7 +93,7 @@ def locked(folder: Path) -> Iterator[None]:
     make_folder(folder)
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _lock(descriptor)
+        _lock(descriptor, time.monotonic() + LONGEST_LOCK)
         yield
     except BlockingIOError:
         raise errors.Taken(f"Somebody is changing files in {folder}.", "Try again when they have done.") from None
@@ -152,41 +155,68 @@ def replace_held(path: Path, content: bytes, kept_as: Path) -> None:
         except BaseException:
             new.unlink(missing_ok=True)
             raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def append_line(path: Path, record: Mapping[str, Any], *, mode: int = 0o644) -> None:
-    """Append one JSON line under a lock; a last line torn by a crash is ended first.
+    """Append one JSON line under a lock; what a writer that was killed has left of its last line is taken away first.
 
-    The file is made with `mode` when it is missing. Raises `OSError`: the caller knows what it means.
+    Once this returns, the line is there whole, whoever is killed after. The file is made with `mode` when it is
+    missing. Raises `OSError`: the caller knows what it means.
     """
     text = json.dumps(redaction.clean_values(record), ensure_ascii=False, separators=(",", ":"), default=str)
     line = text.encode("utf-8", "replace") + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
+    with held_lines(path, mode) as file:
+        ending, start = mended(file)
+        if start is not None:
+            log.warning("%s ended in half a line, which a killed writer had left; it was taken away.", path)
+            os.ftruncate(file.fileno(), start)
+        _write_whole(file.fileno(), ending + line)
+
+
+@contextlib.contextmanager
+def held_lines(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
+    """A JSON lines file, open for reading, while nobody appends to it; made with `mode` when it is missing.
+
+    Whoever replaces or deletes the file (`write_atomic` with `follow=False`, `Path.unlink`) does it inside: a writer
+    that waited meanwhile sees that its file is no longer the one at the path, and opens that. Raises `OSError`: for
+    want of the file, without `mode`, and when somebody holds it for too long.
+    """
     # Not through a symbolic link: one in somebody else's project may lead to a file of the user's.
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-    try:
-        _lock(descriptor)
-        size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            line = b"\n" + line
-        _write_whole(descriptor, line, size)
-    finally:
-        os.close(descriptor)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT if mode else 0)
+    deadline = time.monotonic() + LONGEST_LOCK
+    while True:
+        with open(os.open(path, flags, mode or 0), "r+b", buffering=0) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "it is no ordinary file")
+            _lock(file.fileno(), deadline)
+            try:
+                if _still_at(path, file.fileno()):
+                    yield file
+                    return
+            finally:
+                fcntl.flock(file.fileno(), fcntl.LOCK_UN)  # by name: a child forked meanwhile has it open, too
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The records of a JSON lines file, oldest first; a torn or foreign line is left out, as is a missing file."""
+def read_lines(path: Path, left_out: list[int] | None = None) -> list[dict[str, Any]]:
+    """The records of a JSON lines file, oldest first; a torn or foreign line is left out, as is a missing file.
+
+    `left_out` gets the numbers of such lines, from 1.
+    """
     try:
         lines = read_own(path).splitlines()
     except FileNotFoundError:
         return []
     records = []
-    for line in lines:
+    for number, line in enumerate(lines, 1):
+        record = None
         with contextlib.suppress(ValueError, RecursionError):
             record = json.loads(line)
-            if isinstance(record, dict):
-                records.append(record)
+        if isinstance(record, dict):
+            records.append(record)
+        elif left_out is not None:
+            left_out.append(number)
     return records
 
 
@@ -195,7 +225,7 @@ def lines_backwards(path: Path) -> Iterator[bytes]:
 
     Raises `OSError` as `read_own` does.
     """
-    with _open_own(path) as file:
+    with open_own(path) as file:
         position, block, first = file.seek(0, os.SEEK_END), BLOCK, b""
         while position:
             size = min(block, position)
@@ -210,7 +240,7 @@ def lines_backwards(path: Path) -> Iterator[bytes]:
 
 def read_own(path: Path) -> bytes:
     """A file that daglab has made: not through a link, and no pipe or device that somebody has put there."""
-    with _open_own(path) as file:
+    with open_own(path) as file:
         return file.read()
 
 
@@ -259,20 +289,27 @@ def inside(root: Path, path: Path) -> Path | None:
 
 
 @contextlib.contextmanager
-def _open_own(path: Path) -> Iterator[BinaryIO]:
+def open_own(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that daglab has made for reading, as `read_own` does."""
     with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(f"{path} is no ordinary file")
         yield file
 
 
-def _lock(descriptor: int) -> None:
+def _lock(descriptor: int, deadline: float) -> None:
     """Take the lock; who holds it longer than a line takes does not hold up a command for ever."""
-    deadline = time.monotonic() + LONGEST_LOCK
     while not try_lock(descriptor):
         if time.monotonic() >= deadline:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        time.sleep(0.01)
+        time.sleep(LOOK_SECONDS)
+
+
+def _still_at(path: Path, descriptor: int) -> bool:
+    """Whether a file that is open is still the one at its path: somebody may have replaced or deleted it."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    return False
 
 
 def _take(path: Path, deadline: float) -> int:
@@ -285,16 +322,15 @@ def _take(path: Path, deadline: float) -> int:
                 if time.monotonic() >= deadline:
                     raise errors.Taken(f"Somebody else holds the lock {path}.", "Try again when they have done.")
                 time.sleep(LOOK_SECONDS)
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
-                    return descriptor
+            if _still_at(path, descriptor):
+                return descriptor
         except BaseException:
             os.close(descriptor)
             raise
         os.close(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Have the names of a folder outlast a power cut, where the file system can; they are in place all the same."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
@@ -304,12 +340,36 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _write_whole(descriptor: int, line: bytes, size: int) -> None:
+def mended(file: BinaryIO) -> tuple[bytes, int | None]:
+    """What the last line of a file lacks (its newline), and from where on it is to be cut off, if it is torn.
+
+    A tail too long to be looked at is no line of daglab's: it is ended, and left to the readers, which leave it out.
+    """
+    size = file.seek(0, os.SEEK_END)
+    if not size or os.pread(file.fileno(), 1, size - 1) == b"\n":
+        return b"", None
+    start, tail = size, b""
+    while start and b"\n" not in tail:
+        if len(tail) > LONGEST_TEXT:
+            return b"\n", None
+        step = min(start, max(len(tail), BLOCK))
+        start -= step
+        tail = os.pread(file.fileno(), step, start) + tail
+    last = tail[tail.rfind(b"\n") + 1 :]
+    try:
+        json.loads(last)
+    except (ValueError, RecursionError):
+        return b"", size - len(last)
+    return b"\n", None
+
+
+def _write_whole(descriptor: int, line: bytes) -> None:
     """A short write (a full disk) must not leave half a line for the next reader."""
+    size = os.fstat(descriptor).st_size
     try:
         if os.write(descriptor, line) == len(line):
             return
-        raise OSError("the disk took only a part of the line")
+        raise OSError(errno.ENOSPC, "the disk took only a part of the line")
     except OSError:
         os.ftruncate(descriptor, size)
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,12 +58,45 @@ def found(asked: subprocess.Popen[bytes] | None) -> Commit | None:
 
 def author(folder: Path, environ: Mapping[str, str]) -> str | None:
     """Who works here, by the name in git's config; None without git, and where it does not say."""
-    return " ".join(_ask(folder, environ, "config", "--get", "user.name").split()) or None
+    return " ".join(ask(folder, environ, "config", "--get", "user.name").split()) or None
 
 
 def is_inside(folder: Path, environ: Mapping[str, str]) -> bool:
     """Whether a folder belongs to a repository's working tree."""
-    return _ask(folder, environ, "rev-parse", "--is-inside-work-tree").strip() == "true"
+    return ask(folder, environ, "rev-parse", "--is-inside-work-tree").strip() == "true"
+
+
+def ask(folder: Path, environ: Mapping[str, str], *words: str) -> str:
+    """What git answers to a question, without hooks; nothing where it refuses."""
+    try:
+        done = _do(folder, environ, *words, safely=True)
+    except errors.NotSetUp:  # there is no git
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def ignored(folder: Path, environ: Mapping[str, str], names: Sequence[str]) -> list[str]:
+    """Those of these paths that git would ignore if they were there; none where it can't tell."""
+    try:
+        done = _do(folder, environ, "check-ignore", "--no-index", "--", *names, safely=True, literally=False)
+    except errors.NotSetUp:
+        return []
+    return done.stdout.splitlines()
+
+
+def is_modified(path: Path, environ: Mapping[str, str]) -> bool:
+    """Whether a file is otherwise, staged or on disk, than the last commit has it; True where git does not say.
+
+    A file that git does not know, and one outside of a repository, is not.
+    """
+    words = ("status", "--porcelain", "--untracked-files=all", "--", path.name)
+    try:
+        done = _do(path.parent, environ, *words, safely=True)
+    except errors.NotSetUp:  # without git, nobody can tell
+        return any((folder / ".git").exists() for folder in path.parents)
+    if done.returncode or done.timed_out:
+        return "not a git repository" not in done.stderr
+    return any(line[:2] != "??" for line in done.stdout.splitlines())
 
 
 def commit_file(path: Path, message: str, environ: Mapping[str, str]) -> None:
@@ -72,10 +105,10 @@ def commit_file(path: Path, message: str, environ: Mapping[str, str]) -> None:
     The user's own hooks run. Raises `NotGood` with what git says, and then the file is to git what it was before.
     """
     folder, name = path.parent, path.name
-    before = _ask(folder, environ, "ls-files", "--stage", "--", name).split()
+    before = ask(folder, environ, "ls-files", "--stage", "--", name).split()
     try:
         done = _do(folder, environ, "add", "--", name)
-        if done.returncode == 0 and not _ask(folder, environ, "status", "--porcelain", "--", name).strip():
+        if done.returncode == 0 and not ask(folder, environ, "status", "--porcelain", "--", name).strip():
             return
         if done.returncode == 0:
             done = _do(folder, environ, "commit", "--quiet", "--message", message, "--only", "--", name)
@@ -86,27 +119,25 @@ def commit_file(path: Path, message: str, environ: Mapping[str, str]) -> None:
             )
     except BaseException:  # whatever ends it, the index is as it was
         if before:
-            prefix = _ask(folder, environ, "rev-parse", "--show-prefix").strip("\n")
+            prefix = ask(folder, environ, "rev-parse", "--show-prefix").strip("\n")
             _do(folder, environ, "update-index", "--cacheinfo", f"{before[0]},{before[1]},{prefix}{name}")
         else:
             _do(folder, environ, "rm", "--cached", "--quiet", "--ignore-unmatch", "--", name)
         raise
 
 
-def _ask(folder: Path, environ: Mapping[str, str], *words: str) -> str:
-    """What git answers, nothing where it refuses."""
-    try:
-        done = _do(folder, environ, *words, safely=True)
-    except errors.NotSetUp:  # there is no git
-        return ""
-    return done.stdout if done.returncode == 0 else ""
+def _do(
+    folder: Path, environ: Mapping[str, str], *words: str, safely: bool = False, literally: bool = True
+) -> processes.Finished:
+    """Run git, and end what it leaves running; `safely` runs no hook, and waits for a short time alone.
 
-
-def _do(folder: Path, environ: Mapping[str, str], *words: str, safely: bool = False) -> processes.Finished:
-    """Run git, and end what it leaves running; `safely` runs no hook, and waits for a short time alone."""
+    Paths mean themselves; not every command of git takes that (`literally`).
+    """
     env = {name: value for name, value in environ.items() if not name.startswith("GIT_")}
+    if literally:
+        env["GIT_LITERAL_PATHSPECS"] = "1"
     return processes.run(
         ["git", *(_SAFE if safely else ()), "-C", str(folder), *words],
-        env={**env, "GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1", "LC_ALL": "C"},
+        env={**env, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
         timeout=TIMEOUT if safely else HOOK_TIMEOUT,
     )

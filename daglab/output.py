@@ -239,6 +239,19 @@ def trace(text: str) -> None:
     _say(plain(text))
 
 
+def require_answer(*, yes: bool, as_json: bool) -> None:
+    """Raises `WrongUsage` where a question would be asked that nobody is there to answer."""
+    if not yes and (as_json or not (sys.stdin.isatty() and sys.stderr.isatty())):
+        raise errors.WrongUsage(
+            "This asks before it does something, and nobody is there to answer.", "Add --yes to have it done unasked."
+        )
+
+
+def agreed(question: str, *, yes: bool) -> bool:
+    """Whether the user says yes, or has said so before."""
+    return yes or click.confirm(plain(question), err=True)
+
+
 def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> None:
     """Print rows as a table, cut to the terminal's width on a terminal only; nothing for no rows."""
     if not rows:
@@ -247,9 +260,28 @@ def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> None:
 
     cells = [[re.sub(r"[\n\t]", " ", plain(str(cell))) for cell in row] for row in rows]
     text = tabulate.tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
-    width = _terminal_width()
+    columns = _terminal_width()
     for line in text.split("\n"):
-        _print(line if width is None else _cut(line, width))
+        _print(line if columns is None else cut(line, columns))
+
+
+def raw(text: str) -> None:
+    """Print what a terminal is to act on."""
+    with _to_stdout():
+        click.echo(text, nl=False, color=True)
+        sys.stdout.flush()
+
+
+def width() -> int:
+    """The columns of the terminal, of COLUMNS, or 80."""
+    import shutil
+
+    return max(shutil.get_terminal_size().columns, 20)
+
+
+def one_line(text: str) -> str:
+    """`text` as it can be printed, on one line."""
+    return re.sub(r"[\n\t]", " ", plain(text))
 
 
 def took(seconds: float | None) -> str:
@@ -341,15 +373,15 @@ def _to_stdout() -> Iterator[None]:
         ) from None
 
 
-def _cut(line: str, width: int) -> str:
+def cut(line: str, columns: int) -> str:
     """As much of a line as fits, with a mark where something is missing; some letters take two columns."""
     import unicodedata
 
-    columns = [0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in line]
-    if sum(columns) <= width:
+    widths = [0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in line]
+    if sum(widths) <= columns:
         return line
-    ends = itertools.accumulate(columns)
-    return line[: sum(end < width for end in ends)] + "…"
+    ends = itertools.accumulate(widths)
+    return line[: sum(end < columns for end in ends)] + "…"
 
 
 def _meta(name: str) -> bool:
@@ -364,8 +396,4 @@ def _style(text: str, colour: str) -> str:
 
 
 def _terminal_width() -> int | None:
-    if not sys.stdout.isatty():
-        return None
-    import shutil
-
-    return max(shutil.get_terminal_size().columns, 20)
+    return width() if sys.stdout.isatty() else None

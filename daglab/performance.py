@@ -257,22 +257,21 @@ class Trend:
 def trend(measures: Sequence[Measure]) -> Trend:
     """The trend of measures of one operation, oldest first."""
     times = [measure.wall for measure in measures if measure.ok]
-    before = _quantile(times[:-1], 0.5)
+    before = quantile(sorted(times[:-1]), 0.5)
     return Trend(
         len(measures),
         len(measures) - len(times),
         math.fsum(times) / len(times) if times else None,
-        _quantile(times, 0.5),
-        _quantile(times, 0.95),
+        quantile(sorted(times), 0.5),
+        quantile(sorted(times), 0.95),
         times[-1] / before if before else None,
     )
 
 
-def _quantile(values: Sequence[float], share: float) -> float | None:
-    """The value below which this share of them lies, between two of them in proportion."""
-    if not values:
+def quantile(ordered: Sequence[float], share: float) -> float | None:
+    """The value below which this share of the ordered ones lies, between two of them in proportion; None of none."""
+    if not ordered:
         return None
-    ordered = sorted(values)
     place = share * (len(ordered) - 1)
     low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
     return low + (high - low) * (place - math.floor(place))

@@ -87,6 +87,25 @@ def listens(pids: Collection[int], port: int) -> bool | None:
     return any(f"socket:[{inode}]" in _descriptors(pid) for pid in pids for inode in sockets)
 
 
+def listeners(port: int) -> set[int]:
+    """The processes that have a socket which listens on a port: those of this user, for others' are not shown."""
+    wanted = {f"socket:[{inode}]" for inode in _listeners(port)}
+    return {pid for pid in _pids() if wanted & _descriptors(pid)} if wanted else set()
+
+
+def open_files() -> set[tuple[int, int]]:
+    """The files that processes which we may look at have open, by device and inode."""
+    found = set()
+    for pid in _pids():
+        folder = PROC / str(pid) / "fd"
+        with contextlib.suppress(OSError):
+            for name in os.listdir(folder):
+                with contextlib.suppress(OSError):
+                    its = os.stat(folder / name)
+                    found.add((its.st_dev, its.st_ino))
+    return found
+
+
 def end(find: Callable[[], set[int]], *, terminate: float = 2.0, kill: float = 5.0) -> set[int]:
     """End what `find` finds, until it finds nothing: SIGTERM, `terminate` seconds later SIGKILL; what is left."""
     for number, seconds in ((signal.SIGTERM, terminate), (signal.SIGKILL, kill)):

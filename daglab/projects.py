@@ -229,6 +229,11 @@ def _make_folder(root: Path, folder: str, wishes: Wishes) -> Change:
     return Change(f"{folder}/", "created")
 
 
+def ignore(root: Path, *, dry: bool = False) -> Change:
+    """Have git ignore what is not for version control; dry tells and does nothing. Raises `InvalidInput`."""
+    return _ignore(root, Wishes(dry=dry))
+
+
 def _ignore(root: Path, wishes: Wishes) -> Change:
     path = root / ".gitignore"
     lines = f"Add these lines to it yourself: {' '.join(IGNORED)}"

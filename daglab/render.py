@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Mapping
@@ -21,6 +22,11 @@ def render(template: str, /, **values: Any) -> str:
     become code.
     """
     return _environment(jinja2.FileSystemLoader(TEMPLATES)).get_template(template).render(**values)
+
+
+def page(template: str, /, **values: Any) -> str:
+    """The HTML of a template (its path below `daglab/templates`): every value is text in it, but for `Markup`."""
+    return _pages().get_template(template).render(**values)
 
 
 def render_from(folders: Mapping[str, Path], template: str, values: Mapping[str, Any]) -> str:
@@ -82,8 +88,15 @@ def python_literal(value: Any) -> str:
     raise TypeError(f"a {type(value).__name__} can't stand in code: {value}")  # its text, of a forgotten one, says so
 
 
+@functools.cache
+def _pages() -> jinja2.Environment:
+    environment = _environment(jinja2.FileSystemLoader(TEMPLATES))
+    environment.autoescape = True
+    return environment
+
+
 def _environment(loader: jinja2.BaseLoader, kind: type[jinja2.Environment] = jinja2.Environment) -> jinja2.Environment:
-    """No autoescape: Python, Markdown and TOML come out of it, and no HTML."""
+    """No autoescape: Python, Markdown and TOML come out of it; for HTML there is `page`."""
     environment = kind(
         loader=loader,
         undefined=jinja2.StrictUndefined,

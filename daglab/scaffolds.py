@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shlex
@@ -166,8 +167,8 @@ def write(
     *,
     name: str | None = None,
     force: bool = False,
-) -> tuple[Path, bool]:
-    """Write the notebook; its path, and whether it has replaced one.
+) -> tuple[Path, bool, str]:
+    """Write the notebook; its path, whether it has replaced one, and the SHA-256 of what is written.
 
     Raises `Taken` when there is one of that name and `force` is not set.
     """
@@ -181,7 +182,7 @@ def write(
         files.write_atomic(path, text)
     else:
         files.write_new(path, text)
-    return path, replaced
+    return path, replaced, hashlib.sha256(text.encode()).hexdigest()
 
 
 def variables(given: Sequence[str]) -> dict[str, str]:

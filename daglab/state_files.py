@@ -129,6 +129,20 @@ def read(path: Path) -> Stored:
     )
 
 
+def flaw(path: Path) -> str | None:
+    """What is wrong with one file of a state, be it the one before; None for nothing, and for a newer daglab's.
+
+    Raises `InvalidInput` when it may not be read.
+    """
+    try:
+        _load(path)
+    except _Broken as problem:
+        return str(problem)
+    except errors.NotSetUp:
+        return None
+    return None
+
+
 def change(path: Path, notebook: str, make: Callable[[Stored], Draft], *, anew: bool = False) -> Stored:
     """Have `make` turn what is stored into a version and values, which are written; the state after that.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from daglab import config, config_keys, errors, parse
+from daglab import config, config_checks, config_keys, errors, parse
 
 # Read when no other is named; that of Dagster+ for Dagster+ alone.
 TOKEN_VARIABLE, CLOUD_VARIABLE = "DAGSTER_GRAPHQL_TOKEN", "DAGSTER_CLOUD_API_TOKEN"
@@ -57,9 +57,25 @@ def credential(settings: config.Config, environ: Mapping[str, str]) -> Credentia
     if not foreign:
         return Credential(complete, origin)
     headers = (complete.headers or {}).items()
-    public = {name: text for name, text in headers if not text.startswith(config_keys.FROM_VARIABLE)}
+    public = {name: text for name, text in headers if not text.startswith(config_checks.FROM_VARIABLE)}
     why = f"the address {settings.url} comes from {foreign}" if complete.variables or auth else None
     return Credential(config_keys.Auth(headers=public) if public else None, origin, why)
+
+
+def endpoint_credential(settings: config.Config, key: str, entry: Mapping[str, str]) -> Credential | None:
+    """Which token to send to an `entry` of the list `key` (`models`), by the same rules; None for none.
+
+    The whole list stands in one layer. What the project's file names is withheld, for its address stands beside it;
+    what the user's config holds for the origin goes there all the same.
+    """
+    origin = f"{settings.origins[key]} ({key}: {entry['name']})"
+    named = entry.get("token_env")
+    if named and settings.layers[key] != "project":
+        return Credential(config_keys.Auth(token_env=named), origin)
+    here = parse.origin(parse.base_url(entry["url"]))
+    if bound := settings.credentials.get(here):
+        return Credential(_paired(bound), f"your config, for {here}")
+    return Credential(None, origin, f"its address comes from {settings.origins[key]}, too") if named else None
 
 
 def _manner(settings: config.Config) -> dict[str, Any]:

@@ -11,12 +11,10 @@ from __future__ import annotations
 import logging
 import math
 import os
-import queue
 import random
 import ssl
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -25,7 +23,7 @@ from typing import Any
 import requests
 import urllib3
 
-from daglab import __version__, config, credentials, errors, parse, trust
+from daglab import __version__, config, connections, credentials, errors, parse, traces, trust
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +60,12 @@ class Session:
     withheld: str | None = None
     allowed: frozenset[str] | None = None  # the sandbox: what may be changed; None is no sandbox
     deadline: float | None = None  # by time.monotonic(): nothing is waited for beyond it
+    largest: int | None = None  # bytes of an answer; None is LARGEST_ANSWER
+    trace: traces.Trace | None = None
+
+
+class Redirected(errors.Unreachable):
+    """The server names another address, where we do not go."""
 
 
 class AnswerLost(errors.OutcomeUnknown):
@@ -91,10 +95,7 @@ def session(settings: config.Config, *, operation: str | None = None) -> Session
     Raises `NotSetUp` when a named secret is not there, before anything is sent.
     """
     credential = trust.credential(settings, os.environ)
-    http = requests.Session()
-    http.auth = _identity(credential, settings.url)
-    http.verify = os.environ.get("SSL_CERT_FILE") or True  # requests itself looks for REQUESTS_CA_BUNDLE, which wins
-    http.headers["User-Agent"] = f"daglab/{__version__}"
+    http = _http(_identity(credential, settings.url))
     if operation:
         http.headers["X-Daglab-Operation"] = operation
     graphql = settings.dagster.graphql
@@ -104,7 +105,23 @@ def session(settings: config.Config, *, operation: str | None = None) -> Session
         log.log(logging.WARNING if credential.origin.startswith("flag") else logging.INFO, "%s", withheld)
     security = settings.security
     allowed = frozenset(security.allowed_operations) if security.sandbox_mode else None
-    return Session(http, graphql.timeout, graphql.max_retries, withheld=withheld, allowed=allowed)
+    trace = traces.of(settings.root, operation)
+    return Session(http, graphql.timeout, graphql.max_retries, withheld=withheld, allowed=allowed, trace=trace)
+
+
+def plain(headers: Mapping[str, str], *, timeout: float, largest: int) -> Session:
+    """A session for another server than Dagster: each request is sent once, an answer has `largest` bytes at most."""
+    http = _http(Identity(dict(headers)))
+    http.headers["Accept-Encoding"] = "identity"  # what is packed small may be huge
+    return Session(http, timeout, retries=0, deadline=time.monotonic() + timeout, largest=largest)
+
+
+def _http(identity: Identity) -> requests.Session:
+    http = connections.session()
+    http.auth = identity
+    http.verify = os.environ.get("SSL_CERT_FILE") or True  # requests itself looks for REQUESTS_CA_BUNDLE, which wins
+    http.headers["User-Agent"] = f"daglab/{__version__}"
+    return http
 
 
 def _identity(credential: trust.Credential | None, url: str) -> Identity:
@@ -206,11 +223,11 @@ def _send_once(session: Session, method: str, url: str, *, mutation: bool, json:
     def exchange() -> requests.Response:
         timeouts = (min(CONNECT_TIMEOUT, limit), limit)
         response = session.http.request(method, url, json=json, timeout=timeouts, allow_redirects=False, stream=True)
-        response._content = _body(response)
+        response._content = connections.body(response, session.largest or LARGEST_ANSWER)
         return response
 
     try:
-        response = _within(limit, exchange)
+        response = connections.within(limit, session.http, exchange)
     except requests.RequestException as error:
         session.traffic.errors += 1
         log.info("%s %s failed: %s", method, parse.display_url(url), type(error).__name__)
@@ -224,40 +241,6 @@ def _send_once(session: Session, method: str, url: str, *, mutation: bool, json:
 def _left(session: Session) -> float:
     """Seconds until the session's deadline; less than nothing after it."""
     return math.inf if session.deadline is None else session.deadline - time.monotonic()
-
-
-def _within(seconds: float, exchange: Callable[[], requests.Response]) -> requests.Response:
-    """What `exchange` gives, or `requests.ReadTimeout` after so many seconds, whatever it is doing.
-
-    The timeouts of a request are for each piece of its answer, and none are for finding the address of a name.
-    """
-    results: queue.SimpleQueue[requests.Response | BaseException] = queue.SimpleQueue()
-
-    def work() -> None:
-        try:
-            results.put(exchange())
-        except BaseException as error:  # it is raised where it is waited for
-            results.put(error)
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        result = results.get(timeout=seconds)
-    except queue.Empty:
-        raise requests.ReadTimeout("the time is up") from None
-    if isinstance(result, BaseException):
-        raise result
-    return result
-
-
-def _body(response: requests.Response) -> bytes:
-    """The whole answer, which must have an end: no server may fill this machine's memory."""
-    body = bytearray()
-    for piece in response.iter_content(1 << 20):
-        body += piece
-        if len(body) > LARGEST_ANSWER:
-            response.close()
-            raise requests.exceptions.ContentDecodingError("the answer is too large")
-    return bytes(body)
 
 
 def _never_connected(error: BaseException) -> bool:
@@ -314,6 +297,8 @@ def _explained(error: requests.RequestException, url: str, mutation: bool) -> er
         return errors.InvalidInput(
             f"The request to {where} can't be written ({type(error).__name__}).", "Correct the address or the value."
         )
+    if isinstance(error, connections.TooLarge):
+        return errors.Unreachable(f"{where} sent a longer answer than it may.", "Is it the right address?")
     if isinstance(error, requests.exceptions.ProxyError) and _never_connected(error):
         return _proxy_problem(where, _no_tunnel(error) or _cause(error))
     if _never_connected(error):
@@ -362,7 +347,7 @@ def _refuse_redirect(response: requests.Response, url: str) -> requests.Response
     if not 300 <= response.status_code < 400:
         return response
     target = parse.display_url(response.headers.get("Location", "nowhere"))
-    raise errors.Unreachable(
+    raise Redirected(
         f"{parse.display_url(url)} redirects to {target}; daglab does not follow, to keep headers where they belong.",
         "If that is the right place, name its address with --url.",
     )

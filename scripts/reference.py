@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from daglab import cli, config_keys, helpers
+from daglab import cli, config_keys, explanations, helpers
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BEGIN, END = "<!-- keys: written by make docs WRITE=1 -->\n", "<!-- end of keys -->\n"
@@ -95,7 +95,12 @@ def _members(kind: type) -> list[tuple[str, str]]:
     return [(name, said.partition("\n")[0]) for name, said in told.items() if said]
 
 
-PAGES = {"cli.md": commands_page, "config.md": config_page, "helpers.md": helpers_page}
+PAGES = {
+    "cli.md": commands_page,
+    "config.md": config_page,
+    "helpers.md": helpers_page,
+    "troubleshooting.md": explanations.page,
+}
 
 
 def main() -> None:

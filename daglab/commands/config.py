@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from daglab import config, config_edit, config_files, config_keys, errors, files, output, parse
+from daglab import (
+    config,
+    config_edit,
+    config_files,
+    config_keys,
+    errors,
+    events,
+    files,
+    output,
+    parse,
+)
 
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -20,23 +32,11 @@ def document(settings: config.Config, *, origin: bool) -> dict[str, Any]:
         "file": str(settings.file) if settings.file else None,
         "environment": settings.environment,
         "url": settings.url,
-        "values": {name: shown(settings, name) for name in config_keys.known()},
+        "values": {name: settings.shown(name) for name in config_keys.known()},
     }
     if origin:
         result["origins"] = dict(settings.origins)
     return result
-
-
-def shown(settings: config.Config, name: str) -> Any:
-    """A key's value as it may be shown: a command's arguments may hold a secret, and so may a header."""
-    value = settings.value(name)
-    if name == "dagster.auth.headers" and value:
-        return {header: "..." if _is_secret(header, text) else text for header, text in value.items()}
-    return value.split()[0] + " ..." if name == "dagster.auth.token_command" and value else value
-
-
-def _is_secret(header: str, text: str) -> bool:
-    return config_keys.is_secret_header(header) and not text.startswith(config_keys.FROM_VARIABLE)
 
 
 def show(result: dict[str, Any]) -> None:
@@ -119,6 +119,15 @@ def _target(user: bool) -> Path:
     return config.find_project_file(here) or here / config.FILE_NAME
 
 
+@contextlib.contextmanager
+def _recording(name: str, key: str, path: Path) -> Iterator[None]:
+    """The event of a change, in the project that we are in; the value is not kept, as it may be private."""
+    with events.recording(config.project_root(), f"config {name}") as event:
+        event.target = key
+        event.detail["file"] = str(path)
+        yield
+
+
 def _complete(_context: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     return [name for name in config_keys.known() if name.startswith(incomplete)]
 
@@ -174,7 +183,7 @@ def get_command(key: str, origin: bool, as_json: bool) -> None:
     """
     name = known_key(key).name
     settings = config.load(output.flags())
-    value = shown(settings, name)
+    value = settings.shown(name)
     if as_json:
         output.document({"ok": True, "key": name, "value": value, "origin": settings.origins[name]})
         return
@@ -202,7 +211,8 @@ def set_command(key: str, value: str, user: bool, as_json: bool) -> None:
     """
     path = _target(user)
     made = not path.exists()
-    result = set_key(path, key, value, _environment(), trusted=user)
+    with _recording("set", key, path):
+        result = set_key(path, key, value, _environment(), trusted=user)
     if as_json:
         output.document({"ok": True, "file": str(path), "key": key, "value": result, "created": made})
     else:
@@ -222,7 +232,8 @@ def unset_command(key: str, user: bool, as_json: bool) -> None:
       daglab config unset dagster.url
     """
     path = _target(user)
-    changed = unset_key(path, key, _environment(), trusted=user)
+    with _recording("unset", key, path):
+        changed = unset_key(path, key, _environment(), trusted=user)
     if as_json:
         output.document({"ok": True, "file": str(path), "key": key, "changed": changed})
     else:
@@ -272,6 +283,9 @@ def docs_command(key: str | None, as_json: bool) -> None:
 def models_command(as_json: bool) -> None:
     """List the language models that the config names.
 
+    Each has a name, and as needed url (an OpenAI-compatible endpoint), token_env and provider. `daglab health` asks
+    whether they are there.
+
     \b
     Example:
       daglab config models --json | jq -r '.models[].name'
@@ -281,7 +295,7 @@ def models_command(as_json: bool) -> None:
         output.document({"ok": True, "models": models})
         return
     if not models:
-        output.note("The config names no models; add them to daglab.yaml: models: [{name: ..., provider: ...}]")
+        output.note("The config names no models; add them to daglab.yaml: models: [{name: ..., url: ...}]")
     columns = list(dict.fromkeys(name for model in models for name in model))
     output.table([[model.get(name, "") for name in columns] for model in models], [c.capitalize() for c in columns])
 

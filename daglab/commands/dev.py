@@ -16,9 +16,19 @@ from typing import Any
 
 import click
 
-from daglab import config, config_keys, dagster_api, env_files, errors, events, output, parse, process_table, processes
+from daglab import (
+    config,
+    config_checks,
+    dagster_api,
+    env_files,
+    errors,
+    events,
+    output,
+    parse,
+    processes,
+)
 from daglab.dev import environment, logs, ports, record, services, supervision
-from daglab.dev.services import DAEMON, DAGSTER, MARIMO
+from daglab.dev.services import DAEMON, DAGSTER, DASHBOARD, MARIMO
 
 GUARDED = "launches, cancellations, reports and all else that changes Dagster"
 
@@ -42,12 +52,16 @@ def plan(settings: config.Config, options: Mapping[str, Any], environ: Mapping[s
     python = services.find_python(settings, options["python"], environ)
     services.check_python(python, wanted)
     among = ports.parse_range(options["port_range"]) if options["port_range"] else None
+    preferred = {name: _preferred(settings, name, options[f"{name}_port"], among) for name in wanted}
+    if not options["no_dashboard"]:
+        own = settings.dashboard.port  # where links lead, whatever it was the last time
+        preferred[DASHBOARD] = own if among is None or among[0] <= own <= among[1] else among[0]
     return environment.Plan(
         root=settings.root,
         python=python,
         host=options["host"],
         level=options["log_level"] or settings.logging.level,
-        preferred={name: _preferred(settings, name, options[f"{name}_port"], among) for name in wanted},
+        preferred=preferred,
         among=among or ports.RANGE,
         env=processes.without_secrets(env, settings.token_variables) if DAGSTER in wanted else env,
         home=services.dagster_home(settings.root, env) if DAGSTER in wanted else None,
@@ -71,22 +85,6 @@ def _preferred(settings: config.Config, name: str, flag: int | None, among: tupl
     said = settings.layers.get(key) != "default"
     port: int = (None if said else ports.remembered(settings.root).get(name)) or settings.value(key)
     return flag or (port if among is None or among[0] <= port <= among[1] else among[0])
-
-
-def status(root: Path) -> dict[str, Any]:
-    """How the environment of a project is: what its record says, and what each service uses."""
-    found = record.read(root)
-    if not record.is_running(root) or not found:
-        return {"running": False}
-    pids = {name: found[name]["pid"] for name in (DAGSTER, DAEMON, MARIMO) if "pid" in found.get(name, {})}
-    used = supervision.usage(pids.values())
-    for name, pid in pids.items():
-        usage = used.get(pid)
-        found[name]["alive"] = usage is not None or not process_table.boot()
-        if usage:
-            found[name].update(processes=usage.processes, memory_bytes=usage.memory, cpu_percent=usage.cpu_percent)
-    hidden = ("v", "mark", "started", "host", "boot", "keeper", "keeper_started")
-    return {"running": True, **{key: value for key, value in found.items() if key not in hidden}}
 
 
 def detach(root: Path, opens: bool) -> dict[str, Any]:
@@ -168,6 +166,12 @@ def tell(found: Mapping[str, Any], settings: config.Config) -> None:
     if MARIMO in found:
         output.data(f"marimo   {found[MARIMO]['page']}")
         output.note(f"marimo itself is at {found[MARIMO]['url']}; its token is in {found[MARIMO]['token_file']}.")
+    if DASHBOARD in found:
+        output.data(f"daglab   {found[DASHBOARD]['url']}/")
+        if found[DASHBOARD]["port"] != settings.dashboard.port and not settings.export.base_url:
+            output.note(
+                f"Links to exports lead to port {settings.dashboard.port} (dashboard.port), and this is another."
+            )
     if DAGSTER in found and found[DAGSTER]["url"] != settings.url:
         output.note(f"Other commands find this Dagster with: export DAGLAB_DAGSTER__URL={found[DAGSTER]['url']}")
     if found["read_only"] and "pid" in found.get(DAGSTER, {}):
@@ -180,7 +184,7 @@ def tell(found: Mapping[str, Any], settings: config.Config) -> None:
 def tell_status(found: Mapping[str, Any]) -> None:
     """Print what runs, a row each."""
     rows = []
-    for name in (DAGSTER, DAEMON, MARIMO):
+    for name in (DAGSTER, DAEMON, MARIMO, DASHBOARD):
         if name in found:
             each = found[name]
             memory = f"{each['memory_bytes'] / 2**20:.0f} MiB" if "memory_bytes" in each else ""
@@ -244,10 +248,13 @@ def _ends_quietly(told: list[bool], as_json: bool) -> Iterator[None]:
 @click.option("--browser", metavar="NAME", help="The browser to open them in.  [default: $BROWSER, or the system's]")
 @click.option("--env-file", metavar="FILE", multiple=True, help="Variables for both; what is set already stays.")
 @click.option("--python", metavar="PATH", help="The project's Python.  [default: dagster.python, or what is found]")
-@click.option("--log-level", type=click.Choice(config_keys.LEVELS, case_sensitive=False), help="What all of them log.")
+@click.option(
+    "--log-level", type=click.Choice(config_checks.LEVELS, case_sensitive=False), help="What all of them log."
+)
 @click.option("--sandbox", is_flag=True, help="Change nothing in Dagster: a read-only webserver, and no daemon.")
 @click.option("--ci", is_flag=True, help="Open nothing, and end at the first crash.")
 @click.option("--no-marimo", is_flag=True, help="Start Dagster alone.")
+@click.option("--no-dashboard", is_flag=True, help="Do without daglab's own dashboard.")
 @click.option("--no-dagster", is_flag=True, help="Start marimo alone, beside the Dagster at --url.")
 @click.option("--detach", is_flag=True, help="Return when both are ready; `daglab stop` ends them.")
 @click.option("--behind", is_flag=True, hidden=True, help="What --detach starts: it shows no logs of others.")
@@ -260,9 +267,9 @@ def command(
 ) -> None:
     """Start Dagster and marimo side by side, and look after them.
 
-    Both are ready when their pages answer and every code location was loaded. Ctrl-C ends both, and all that they
-    have started: runs under way are named and cancelled. A service that crashes is started again, three times in
-    five minutes at most. What they print is shown, and kept in .daglab/logs.
+    Both are ready when their pages answer and every code location was loaded. daglab's dashboard runs beside them.
+    Ctrl-C ends both, and all that they have started: runs under way are named and cancelled. A service that crashes
+    is started again, three times in five minutes at most. What they print is shown, and kept in .daglab/logs.
 
     \b
     Examples:
@@ -287,12 +294,13 @@ def command(
             output.warn(f"The code location {name} did not load: {error}")
         output.document(found) if as_json else tell(found, settings)
         return
-    with events.recording(settings.root, "dev"):
+    with events.recording(settings.root, "dev") as event:
+        event.ends_by_stop = True
         run(settings, options, opens=opens, as_json=as_json)
 
 
 def _show_status(root: Path, as_json: bool) -> None:
-    found = status(root)
+    found = supervision.status(root)
     if not found["running"]:
         raise errors.NotGood(f"daglab dev does not run in {root}.", "Start it: daglab dev", result=found)
     if as_json:

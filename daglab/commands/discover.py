@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from daglab import config, dagster_api, entities, errors, events, files, filters, output, parse, selection
+from daglab import config, dagster_api, entities, errors, events, files, filters, output, parse, selection, sheets
 
 KINDS = ("all", "repos", "locations", "jobs", "assets", "groups")
 FORMATS = ("json", "csv", "md")
@@ -57,7 +57,7 @@ def as_csv(result: Mapping[str, Any]) -> str:
     columns = list(result[name][0]) if result[name] else [_NAMES.get(name, "name")]
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(columns)
-    rows.writerows([[_cell(row[column]) for column in columns] for row in result[name]])
+    rows.writerows([[sheets.cell(row[column]) for column in columns] for row in result[name]])
     return text.getvalue()
 
 
@@ -168,17 +168,7 @@ def _place(row: Mapping[str, Any]) -> str:
 
 def _metadata_line(row: Mapping[str, Any]) -> list[str]:
     """The metadata as one cell, where it is in the row at all."""
-    return [_summary(_cell(row["metadata"]))] if "metadata" in row else []
-
-
-def _cell(value: Any) -> str:
-    """A value as the text of a cell."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}={item}" for key, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+    return [_summary(sheets.cell(row["metadata"]))] if "metadata" in row else []
 
 
 def _escaped(text: object) -> str:
@@ -314,6 +304,8 @@ def command(
     form = _format(kind, form, target)
     asked = _asked(kind, given)
     settings = config.load(output.flags())
+    if target is not None:
+        settings.refuse_own(target)
     with events.recording(settings.root, "discover") as event:
         api = dagster_api.connect(settings, operation=event.id)
         event.traffic = api.traffic

@@ -16,7 +16,7 @@ import click
 from daglab import (
     __version__,
     config,
-    config_keys,
+    config_checks,
     errors,
     events,
     export_record,
@@ -262,7 +262,7 @@ def _run(
 @click.option("--allow-errors", is_flag=True, help="Attach a notebook with failed cells, too, and exit with 0.")
 @click.option(
     "--retention-days",
-    type=click.IntRange(0, config_keys.LONGEST_KEPT),
+    type=click.IntRange(0, config_checks.LONGEST_KEPT),
     metavar="DAYS",
     help="How long to keep it; 0 is for ever.  [default: export.retention_days, 30]",
 )

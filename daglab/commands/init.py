@@ -88,7 +88,9 @@ def show(root: Path, changes: list[projects.Change], bootstrap: str | None, wish
 @click.option("--no-examples", is_flag=True, help="Leave the new project's definitions empty.")
 @click.option("--notebooks-dir", metavar="DIR", help="The folder of the notebooks.  [default: dagster/notebooks]")
 @click.option("--ports", "port_list", metavar="LIST", help="Ports, such as dagster=3000,marimo=3010.")
-@click.option("--makefile", is_flag=True, help="Add targets to the Makefile: dagster-dev, notebooks, discover.")
+@click.option(
+    "--makefile", is_flag=True, help="Add targets to the Makefile: dagster-dev, discover, maintenance-clean ..."
+)
 @click.option("--force", is_flag=True, help="Write over what daglab made: the template's files, keys of daglab.yaml.")
 @click.option("--dry-run", is_flag=True, help="Tell what would be done, and do nothing.")
 @output.json_option

@@ -19,6 +19,7 @@ from daglab import (
     files,
     launch_keys,
     launches,
+    outcomes,
     output,
     parse,
     plans,
@@ -171,6 +172,7 @@ def command(
                 _launch(api, settings, prepared, result, limit, key, cancels=cancel_on_timeout)
         finally:
             event.runs.extend(entry["run_id"] for entry in result["runs"] if entry["run_id"])
+            event.detail.update(outcomes.of(result))
         progress.tell(result, as_json)
 
 

@@ -20,6 +20,7 @@ from daglab import (
     errors,
     events,
     launches,
+    outcomes,
     output,
     parse,
     progress,
@@ -325,10 +326,13 @@ def retry_command(run: str, how: str | None, waits: bool, timeout: float | None,
             output.note(f"Launched {new.id}: {entry['url']}")
             record = runs.patiently(functools.partial(run_records.detail, api, new.id), "The run", interval=1.0).record
             entry.update({**progress.entry(api, record), "status": "LAUNCHED"})
-            if waits:
-                _follow(link, result, timeout, as_json)
-            else:
-                progress.tell(result, as_json)
+            try:
+                if waits:
+                    _follow(link, result, timeout, as_json)
+                else:
+                    progress.tell(result, as_json)
+            finally:
+                link.event.detail.update(outcomes.of(result))
 
 
 @command.command(name="compare")

@@ -151,9 +151,13 @@ def _refuse_taken(paths: Sequence[Path]) -> None:
 
 
 def _write_all(
-    settings: config.Config, wanted: Sequence[scaffolds.Target], wishes: scaffolds.Wishes, options: dict[str, Any]
+    settings: config.Config,
+    wanted: Sequence[scaffolds.Target],
+    wishes: scaffolds.Wishes,
+    options: dict[str, Any],
+    detail: dict[str, Any],
 ) -> list[dict[str, Any]]:
-    """All of them, or none where one is there already."""
+    """All of them, or none where one is there already. `detail` of the event keeps what was made: `clean` asks it."""
     paths = [scaffolds.place(settings, each, options["filename"]) for each in wanted]
     if twice := [path.name for path in paths if paths.count(path) > 1]:
         raise errors.InvalidInput(f"Several assets would be in {twice[0]}.", "Scaffold each with a --filename.")
@@ -161,7 +165,12 @@ def _write_all(
         _refuse_taken(paths if len(paths) > 1 else ())
     made = []
     for each in wanted:
-        path, replaced = scaffolds.write(settings, each, wishes, name=options["filename"], force=options["force"])
+        path, replaced, digest = scaffolds.write(
+            settings, each, wishes, name=options["filename"], force=options["force"]
+        )
+        own = str(files.inside(settings.root, path))
+        detail["notebook"] = own
+        detail.setdefault("made", []).append({"notebook": own, "sha256": digest})
         made.append({"notebook": str(path), "target": each.recorded, "replaced": replaced})
     return made
 
@@ -232,7 +241,9 @@ def command(list_templates: bool, eject: str | None, as_json: bool, **options: A
     if list_templates:
         show_templates(settings.root, as_json=as_json)
     elif eject:
-        path = notebook_templates.eject(settings.root, eject)
+        with events.recording(settings.root, "scaffold") as event:
+            event.target = f"template:{eject}"
+            path = notebook_templates.eject(settings.root, eject)
         if as_json:
             output.document({"ok": True, "template": str(path)})
         else:
@@ -255,8 +266,7 @@ def _scaffold(settings: config.Config, options: dict[str, Any], *, as_json: bool
         event.traffic = api.traffic
         seen = look(api, target, validate=options["validate_config"], columns=options["seed_data"])
         wanted = each_of(target, seen) if options["each"] else [target]
-        made = _write_all(settings, wanted, _wishes(settings, seen, options, path), options)
-        event.detail["notebook"] = str(files.inside(settings.root, Path(made[-1]["notebook"])))
+        made = _write_all(settings, wanted, _wishes(settings, seen, options, path), options, event.detail)
         result = _document(made, seen, each=options["each"])
         if options["git_commit"]:
             _commit(settings, made, result)

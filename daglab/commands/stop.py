@@ -20,7 +20,7 @@ def command(as_json: bool) -> None:
       daglab stop
     """
     root = record.find(config.current_directory())
-    with events.recording(root, "stop"):
+    with events.recording(root, "stop") as event:
         mark = record.stop(root)
         left = []
         if mark and record.remove(root, mark):  # where it had to be killed; a later one's record and page stay
@@ -29,6 +29,7 @@ def command(as_json: bool) -> None:
             with record.held(root):
                 left = record.clear_up(root)
                 entrance.close(root)
+        event.detail.update(stopped=mark is not None, left_behind=len(left))
         if as_json:
             output.document({"ok": True, "stopped": mark is not None, "left_behind": left})
         elif mark:

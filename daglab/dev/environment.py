@@ -14,7 +14,7 @@ from typing import Any
 
 from daglab import entities, errors, output, process_table, processes
 from daglab.dev import entrance, in_flight, logs, ports, record, services, supervision
-from daglab.dev.services import DAEMON, DAGSTER, MARIMO
+from daglab.dev.services import DAEMON, DAGSTER, DASHBOARD, MARIMO
 
 TICK = 0.1  # seconds between two looks while something is awaited
 CALM_TICK = 0.25
@@ -104,14 +104,18 @@ def _attempt(
     with contextlib.ExitStack() as held:
         found = _ports(plan, held, lost)
         urls = {
-            name: services.url(plan.host, port, plan.prefix if name == DAGSTER else "") for name, port in found.items()
+            name: services.url(_host(plan, name), port, plan.prefix if name == DAGSTER else "")
+            for name, port in found.items()
         }
         running = Running(secrets.token_hex(16), {**({DAGSTER: plan.url} if plan.url else {}), **urls}, found)
         try:
             with processes.keeper() as kept:
                 try:
                     _start(plan, running, kept)
-                    ports.remember(plan.root, running.ports)
+                    # The dashboard's is always tried first where links lead.
+                    ports.remember(
+                        plan.root, {name: running.ports[name] for name in running.ports if name != DASHBOARD}
+                    )
                     for _ in _watch(plan, running, kept, on_ready):
                         if not is_ours():
                             raise errors.NotGood(
@@ -130,11 +134,16 @@ def _attempt(
 def _ports(plan: Plan, held: contextlib.ExitStack, lost: list[int]) -> dict[str, int]:
     found: dict[str, int] = {}
     for name, preferred in plan.preferred.items():
-        port = ports.choose(preferred, plan.among, plan.host, held, [*lost, *found.values()])
+        port = ports.choose(preferred, plan.among, _host(plan, name), held, [*lost, *found.values()])
         if port != preferred:
             output.note(f"Port {preferred} is taken: {name} gets {port}.")
         found[name] = port
     return found
+
+
+def _host(plan: Plan, name: str) -> str:
+    """Where a service listens: the dashboard asks nobody who they are."""
+    return services.LOOPBACK if name == DASHBOARD else plan.host
 
 
 def _start(plan: Plan, running: Running, kept: processes.Keeper) -> None:
@@ -147,6 +156,8 @@ def _start(plan: Plan, running: Running, kept: processes.Keeper) -> None:
         token = entrance.make_token(plan.root)
         running.page = entrance.write_page(plan.root, running.urls[MARIMO], token)
         _launch(plan, running, kept, services.marimo(wanted, running.ports[MARIMO], plan.notebook))
+    if DASHBOARD in running.ports:
+        _launch(plan, running, kept, services.dashboard(wanted, running.ports[DASHBOARD]))
     running.awaited = set(running.watched)
     names = " and ".join(f"{name} at {running.urls[name]}" for name in running.watched)
     output.note(f"Starting {names}.")
@@ -181,7 +192,7 @@ def _watch(
         if not running.is_ready:
             _refuse_early_end(running, kept)
         for fresh in supervision.look(kept, running.watched.values(), restarts=plan.restarts and running.is_ready):
-            running.awaited |= {fresh.name} & {DAGSTER, MARIMO}
+            running.awaited |= {fresh.name} & {DAGSTER, MARIMO, DASHBOARD}
             began = said = time.monotonic()
             _write(plan, running, kept)
         for name in sorted(running.awaited):
@@ -306,6 +317,8 @@ def document(plan: Plan, running: Running) -> dict[str, Any]:
     if MARIMO in running.watched:
         files = {"page": running.page, "token_file": str(plan.root / entrance.TOKEN), "notebook": str(plan.notebook)}
         found[MARIMO] = {"url": running.urls[MARIMO], **_process(running, MARIMO), **files}
+    if DASHBOARD in running.watched:
+        found[DASHBOARD] = {"url": running.urls[DASHBOARD], **_process(running, DASHBOARD)}
     return found
 
 

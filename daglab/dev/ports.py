@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from daglab import errors, files
+from daglab import errors, files, json_files
 
 LAST = Path(".daglab/last_ports.json")
 RANGE = (3000, 3100)
@@ -65,12 +65,8 @@ def is_free(port: int, host: str) -> bool:
 
 def remembered(root: Path) -> dict[str, int]:
     """The ports of the last time, by service; none where nothing, or something else, is written there."""
-    try:
-        found = json.loads(files.read_own(root / LAST))
-    except (OSError, ValueError):
-        return {}
-    known = found.items() if isinstance(found, dict) else ()
-    return {name: port for name, port in known if type(port) is int and 0 < port < 65536}
+    found = json_files.read(root / LAST)
+    return {name: port for name, port in found.items() if type(port) is int and 0 < port < 65536}
 
 
 def remember(root: Path, ports: Mapping[str, int]) -> None:

@@ -15,15 +15,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from daglab import errors, files, process_table
+from daglab import errors, files, json_files, process_table
 
 MARK = "DAGLAB_DEV"  # the variable that each child, and each of theirs, began with
 FOLDER = Path(".daglab")
 FILE = FOLDER / "dev.json"
 LOCK = FOLDER / "dev.lock"
+SERVICES = ("dagster", "daemon", "marimo", "dashboard")  # whose entries it has
 START_SECONDS = 5.0  # for one that starts to write who it is
 SHORTEST_MARK = 32
 KEEPER_SECONDS = 12.0  # for a keeper whose supervisor was killed
+LARGEST_PID = 2**31
 STOP_SECONDS = 25.0  # for a stop that is asked for: runs are asked to end, and the tree is ended after that
 
 
@@ -41,13 +43,17 @@ def held(root: Path) -> Iterator[Callable[[], bool]]:
     """
     require_own_folder(root)
     files.make_folder(root / FOLDER)
+    deadline = time.monotonic() + 0.5  # who only looks holds it for a moment, too
     descriptor = files.open_lock(root / LOCK)
     try:
-        deadline = time.monotonic() + 0.5  # who only looks holds it for a moment, too
-        while not files.try_lock(descriptor):
+        # One that was taken away meanwhile excludes nobody any more, and another is made.
+        while not (files.try_lock(descriptor) and _is_at(descriptor, root / LOCK)):
             if time.monotonic() >= deadline:
                 raise _taken(root)
             time.sleep(0.05)
+            again = files.open_lock(root / LOCK)
+            os.close(descriptor)
+            descriptor = again
         yield lambda: _is_at(descriptor, root / LOCK)
     finally:
         os.close(descriptor)
@@ -88,12 +94,8 @@ def _is_here(found: Mapping[str, Any]) -> bool:
 
 
 def read(root: Path) -> dict[str, Any]:
-    """What is written about it; nothing for what is missing or no record."""
-    try:
-        found = json.loads(files.read_own(root / FILE))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    """What is written about it; nothing for what is missing, and for what is no record, which is said once."""
+    return json_files.read(root / FILE)
 
 
 def write(root: Path, what: Mapping[str, Any]) -> None:
@@ -190,8 +192,9 @@ def _running(root: Path) -> dict[str, Any] | None:
 def _is_of(found: Mapping[str, Any], root: Path) -> bool:
     """Whether a record is whole, and was written for this folder."""
     mark, pid = found.get("mark"), found.get("pid")
-    whole = isinstance(mark, str) and len(mark) >= SHORTEST_MARK and isinstance(pid, int)
-    return whole and found.get("project") == str(root)
+    whole = isinstance(mark, str) and len(mark) >= SHORTEST_MARK
+    # 0 and what is below would mean whole groups of processes.
+    return whole and type(pid) is int and 0 < pid < LARGEST_PID and found.get("project") == str(root)
 
 
 def _lives(found: Mapping[str, Any]) -> bool:
@@ -218,7 +221,9 @@ def _wait_for(pid: int, started: int) -> bool:
 
 def _taken(root: Path) -> errors.Taken:
     found = read(root)
-    pages = [f"{name} at {page['url']}" for name in ("dagster", "marimo") if isinstance(page := found.get(name), dict)]
+    pages = [
+        f"{name} at {page.get('url')}" for name in ("dagster", "marimo") if isinstance(page := found.get(name), dict)
+    ]
     where = "" if _is_here(found) else f" on {found['host']}"
     return errors.Taken(
         f"daglab dev runs in {root} already{where}, as process {found.get('pid', 'unknown')}"

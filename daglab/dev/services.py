@@ -16,12 +16,19 @@ import requests
 from daglab import config, errors, files, parse, processes, projects
 from daglab.dev import entrance
 
-DAGSTER, DAEMON, MARIMO = "dagster", "daemon", "marimo"
+NAMES = DAGSTER, DAEMON, MARIMO, DASHBOARD = "dagster", "daemon", "marimo", "dashboard"
 LOGS = Path(".daglab/logs")
 HOME = Path(".daglab/dagster_home")
 PROBE_TIMEOUT = 2.0
-PROBES = {DAGSTER: ("server_info", "dagster_version"), MARIMO: ("health", "status")}  # the path, and what is answered
+PROBES = {  # the path, and what is answered
+    DAGSTER: ("server_info", "dagster_version"),
+    MARIMO: ("health", "status"),
+    DASHBOARD: ("health", "status"),
+}
 NEEDED = {DAGSTER: ("dagster_webserver", "dagster-webserver"), MARIMO: ("marimo", "marimo")}
+LOOPBACK = "127.0.0.1"
+# daglab itself, whatever modules lie in the project's folder.
+DAGLAB = "import sys; sys.path[:] = filter(None, sys.path); from daglab.cli import main; main(prog_name='daglab')"
 FIND = """
 import importlib.util, json, sys
 print(json.dumps([name for name in sys.argv[1:] if importlib.util.find_spec(name) is None]))
@@ -115,6 +122,11 @@ def marimo(wanted: Wanted, port: int, notebook: Path) -> processes.Service:
     address = ["--host", wanted.host, "--port", str(port)]
     quietly = ["--skip-update-check", "--no-sandbox", "--token-password-file", str(wanted.root / entrance.TOKEN)]
     return _service(wanted, MARIMO, [*command, *address, *quietly])
+
+
+def dashboard(wanted: Wanted, port: int) -> processes.Service:
+    """daglab's own pages, by daglab's own Python; on loopback, wherever the others listen."""
+    return _service(wanted, DASHBOARD, [sys.executable, "-c", DAGLAB, "--quiet", "dashboard", "--port", str(port)])
 
 
 def url(host: str, port: int, prefix: str = "") -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from daglab import errors, output, process_table, processes
-from daglab.dev import logs
+from daglab.dev import logs, record
 
 RESTARTS = 3  # in WINDOW seconds
 WINDOW = 300.0
 PAUSES = (1.0, 5.0, 15.0)
-COLOURS = ("cyan", "magenta", "green")
+COLOURS = ("cyan", "magenta", "green", "blue")
 SAMPLE_SECONDS = 0.3
 
 
@@ -125,3 +127,23 @@ def usage(pids: Iterable[int]) -> dict[int, Usage]:
         if tree:
             found[pid] = Usage(len(tree), sum(each.memory for each in tree), round(100 * spent / passed, 1))
     return found
+
+
+def status(root: Path) -> dict[str, Any]:
+    """How the environment of a project is: what its record says, and what each service uses."""
+    found = record.read(root)
+    if not record.is_running(root) or not found:
+        return {"running": False}
+    for name in record.SERVICES:
+        each = found.get(name)
+        if not isinstance(each, dict) or type(each.get("pid", 0)) is not int:  # somebody else has written it
+            found.pop(name, None)
+    pids = {name: found[name]["pid"] for name in record.SERVICES if "pid" in found.get(name, {})}
+    used = usage(pids.values())
+    for name, pid in pids.items():
+        spent = used.get(pid)
+        found[name]["alive"] = spent is not None or not process_table.boot()
+        if spent:
+            found[name].update(processes=spent.processes, memory_bytes=spent.memory, cpu_percent=spent.cpu_percent)
+    hidden = ("v", "mark", "started", "host", "boot", "keeper", "keeper_started")
+    return {"running": True, **{key: value for key, value in found.items() if key not in hidden}}

@@ -35,7 +35,8 @@ class Client(display.Shown):
                 raise errors.NotAuthorised(
                     "The sandbox lets no mutation of your own through.", "Use run_assets, run_job or retry."
                 )
-            return dagster_api.mutate(self.api, EXECUTE, query, variables)
+            with recorded(self, "helpers.execute", None) as (_, api):
+                return dagster_api.mutate(api, EXECUTE, query, variables)
         return dagster_api.query(self.api, query, variables)
 
     def html(self) -> str:
@@ -148,8 +149,11 @@ def connect(url: str | None = None, auth: str | None = None, *, directory: Path 
         raise errors.InvalidInput("The address is empty.", "Leave it out to take the config's.")
     folder = None if directory is None else Path(directory)
     settings = config.load({"dagster.url": url, **_auth(auth)}, directory=folder)
-    api = dagster_api.connect(settings)
-    workspace = entities.workspace(api)
+    with events.recording(settings.root, "helpers.connect") as event:
+        event.target = parse.display_url(settings.url)
+        api = dagster_api.connect(settings, operation=event.id)  # what the client only asks later on carries this id
+        event.traffic = api.traffic
+        workspace = entities.workspace(api)
     return Client(api, settings, workspace.version, workspace.asset_fields)
 
 
@@ -289,7 +293,7 @@ def name_of(target: Target) -> str:
 
 
 @contextlib.contextmanager
-def recorded(client: Client, command: str, target: str) -> Iterator[tuple[events.Event, dagster_api.DagsterApi]]:
+def recorded(client: Client, command: str, target: str | None) -> Iterator[tuple[events.Event, dagster_api.DagsterApi]]:
     """An event for what is done inside, and a session whose requests carry its id."""
     with events.recording(client.settings.root, command) as event:
         event.target = target

@@ -82,6 +82,7 @@ def run_inprocess(
             result, values = _execute(client, definitions, target, body, options)
         took = time.perf_counter() - started
         event.detail.update(seconds=round(took, 3), succeeded=result.success)
+        event.failed = None if result.success else errors.NotGood
     return InProcess(name, result.success, took, values, _steps(result), _failures(result))
 
 

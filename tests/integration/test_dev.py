@@ -160,7 +160,7 @@ def is_free(port: int) -> bool:
 
 def assert_nothing_is_left(dev: Dev, *, within: float = 10) -> None:
     wait_until(lambda: not processes_of(dev.mark, dev.project), processes_of(dev.mark, dev.project), within)
-    for name in ("dagster", "marimo"):
+    for name in ("dagster", "marimo", "dashboard"):
         if name in dev.document:
             assert is_free(dev.document[name]["port"])
     assert not {"STARTING", "STARTED", "CANCELING"} & set(statuses(dev))
@@ -208,12 +208,17 @@ def test_what_it_tells_of_itself(begin: Begin, project: Path, cli: Callable[...,
         assert found["dagster"]["home"] == str(project / ".daglab/dagster_home")
         assert found["marimo"]["notebook"] == str(project)
 
+        board = found["dashboard"]["url"]
+        assert board.startswith("http://127.0.0.1:")
+        seen = requests.get(f"{board}/api/snapshot", timeout=30).json()
+        assert (seen["project"], seen["dagster"]["url"], seen["dagster"]["state"]) == (str(project), url, "up")
+
         status = json.loads(cli("dev", "--status", "--json", cwd=deep).stdout)
         assert (status["running"], status["ready"], status["pid"]) == (True, True, dev.process.pid)
-        assert all(status[name]["alive"] for name in ("dagster", "daemon", "marimo"))
+        assert all(status[name]["alive"] for name in ("dagster", "daemon", "marimo", "dashboard"))
         assert all(status[name]["memory_bytes"] > 30_000_000 for name in ("dagster", "daemon", "marimo"))
         table = cli("dev", "--status", cwd=project).stdout
-        assert all(word in table for word in ("dagster", "daemon", "marimo", "MiB", url))
+        assert all(word in table for word in ("dagster", "daemon", "marimo", "MiB", url, board))
 
         second = cli("dev", "--json", cwd=project)
         assert (second.exit_code, url in json.loads(second.stdout)["error"]["message"]) == (8, True)
@@ -250,12 +255,13 @@ def test_both_pages_are_opened_and_others_may_reach_them(begin: Begin, project: 
 
 def test_a_port_that_is_taken_meanwhile(begin: Begin, project: Path) -> None:
     """Dagster binds its port only when everything is loaded, and ends; another Dagster may even answer there."""
-    with begin("--no-marimo", "-v") as dev:
+    with begin("--no-marimo", "--no-dashboard", "-v") as dev:
         wait_until(lambda: "Starting dagster at" in dev.messages(), "it starts")
         taken = int(dev.messages().partition("Starting dagster at http://127.0.0.1:")[2].split(".")[0])
         with socket.create_server(("127.0.0.1", taken)):
             found = dev.ready()
         assert found["dagster"]["url"] != f"http://127.0.0.1:{taken}"
+        assert "dashboard" not in found
         assert f"Port {taken} was taken while dagster started" in dev.messages()
         dev.process.send_signal(signal.SIGINT)
         assert dev.ended() == 130

@@ -85,8 +85,8 @@ def test_a_run_is_launched_followed_and_compared(client: helpers.Client, tmp_pat
     compared = helpers.compare_runs(first, second)
     assert compared.ids == (first.id, second.id)
     assert "raw_orders" in compared.html()
-    [line, *_] = (tmp_path / ".daglab" / "events").iterdir().__next__().read_text().splitlines()
-    assert json.loads(line)["runs"] == [first.id]
+    recorded = map(json.loads, next((tmp_path / ".daglab" / "events").iterdir()).read_text().splitlines())
+    assert [line["runs"] for line in recorded if line["command"] == "helpers.run"] == [[first.id], [second.id]]
     with pytest.raises(errors.InvalidInput):
         helpers.compare_runs(first.id, second.id)
     assert helpers.last_run(client, second.id) == second

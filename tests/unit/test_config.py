@@ -34,6 +34,7 @@ SAMPLES: dict[str, Any] = {
     "dagster.auth.headers": {"X-Team": "shop", "X-Key": "env:DAGLAB_KEY"},
     "security.allowed_operations": ("launchRun", "terminateRun"),
     "models": ({"name": "small", "provider": "someone"},),
+    "weaviate.clusters": ({"name": "main", "url": "https://weaviate.example.com"},),
 }
 BY_TYPE: dict[type, Any] = {str: "a sample", int: 4321, float: 12.5, bool: True}
 
@@ -892,6 +893,15 @@ def test_dagster_s_own_variables_are_for_their_own_servers(load: Load, url: str,
         ("models: [a]", "not a list of mappings"),
         ("models: {a: b}", "unknown key models.a"),
         ("models: [{name: a, token: abc}]", "would hold a secret"),
+        ("models: [{name: a, url: ftp://x}]", "url of a model: ftp://x is not the address"),
+        ("models: [{name: a, url: 'https://me:pass@x.test'}]", "holds credentials"),
+        ("models: [{name: a, token_env: DAGLAB_sk-abc}]", "token_env of a model: it must be the name of a variable"),
+        ("weaviate: {clusters: [{name: a}]}", "each cluster needs a url"),
+        ("weaviate: {clusters: [{url: 'http://x.test'}]}", "each cluster needs a name"),
+        ("weaviate: {clusters: [{name: a, url: 'http://x.test', api_key: abc}]}", "would hold a secret"),
+        ("health: {timeout: 0}", "more than 0"),
+        ("health: {min_free_bytes: -1}", "less than 0"),
+        ("health: {export_max_age_days: -1}", "from 0"),
         ("security: {allowed_operations: launchRun}", "not a list of text"),
         ("security: {allowed_operations: [launch run]}", "no name of an operation"),
         ("security: {sandbox_mode: 1}", "not true or false"),

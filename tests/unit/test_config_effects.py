@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import sys
+import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -29,6 +30,7 @@ from daglab import (
     targets,
     web,
 )
+from daglab.checks import findings, running
 from daglab.commands import config as config_command
 from daglab.commands import dev, scaffold
 from daglab.commands import export as export_command
@@ -125,8 +127,26 @@ def planned(settings: Loaded, monkeypatch: pytest.MonkeyPatch) -> environment.Pl
     (settings.root / "workspace.yaml").touch()
     monkeypatch.setattr(services, "check_python", lambda *_: None)
     options = dict.fromkeys(("notebook", "python", "log_level", "dagster_port", "marimo_port", "port_range"))
-    off = dict.fromkeys(("no_dagster", "no_marimo", "ci", "behind"), False)
+    off = dict.fromkeys(("no_dagster", "no_marimo", "no_dashboard", "ci", "behind"), False)
     return dev.plan(settings, {**options, **off, "env_file": (), "host": "127.0.0.1"}, {})
+
+
+def checked(settings: Loaded, name: str) -> str:
+    """The status of a check."""
+    return running.run(settings, [name], 20)[0].status
+
+
+def seconds_left(settings: Loaded, monkeypatch: pytest.MonkeyPatch) -> float:
+    """What a check is given, to the half second."""
+    left: list[float] = []
+
+    def look(inquiry: findings.Inquiry) -> findings.Finding:
+        left.append(inquiry.deadline - time.monotonic())
+        return findings.ok("")
+
+    monkeypatch.setitem(running.CHECKS, "storage", look)
+    running.run(settings, ["storage"])
+    return round(left[0] * 2) / 2
 
 
 def header(text: str) -> dict[str, str]:
@@ -198,6 +218,16 @@ EFFECTS: dict[str, tuple[dict[str, Any], Any, Look, Any, Any]] = {
         lambda s, _: exports.link(s, s.root / "exports" / "a.html"),
         DASHBOARD,
         "http://127.0.0.1:7/exports/a.html",
+    ),
+    "health.timeout": ({}, 20.0, seconds_left, 5.0, 20.0),
+    "health.min_free_bytes": ({}, 10**18, lambda s, _: checked(s, "storage"), "ok", "degraded"),
+    "health.export_max_age_days": ({}, 7, lambda s, _: checked(s, "exports"), "skipped", "degraded"),
+    "weaviate.clusters": (
+        {},
+        ({"name": "main", "url": "http://127.0.0.1:1"},),
+        lambda s, _: [name for name in running.names(s) if name.startswith("weaviate")],
+        ["weaviate"],
+        ["weaviate:main"],
     ),
     "security.sandbox_mode": ({}, True, lambda s, _: permitted(s), True, False),
     "security.allowed_operations": (

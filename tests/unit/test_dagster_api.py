@@ -20,6 +20,7 @@ from daglab import (
     cancellation,
     config,
     dagster_api,
+    deployments,
     entities,
     errors,
     launches,
@@ -33,6 +34,7 @@ from daglab import (
     targets,
     web,
 )
+from daglab.checks import deployment
 
 URL = "http://dagster.test:3000"
 GRAPHQL = f"{URL}/graphql"
@@ -401,6 +403,9 @@ def _recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]
         lambda: launches.by_tag(api, "id"),
         lambda: runs.status(api, ["a", "b"]),
         lambda: runs.waits_in_vain(api),
+        lambda: deployments.standing(api),
+        lambda: dagster_api.query(api, deployment.VERSION_QUERY),
+        lambda: dagster_api.query(api, deployment.DAEMONS_QUERY),
         lambda: cancellation.ask(api, "a", "SAFE_TERMINATE"),
         lambda: run_logs.failures(api, "a"),
         lambda: dagster_api.query(api, run_logs.FAILURES_QUERY, {"id": "a", "cursor": "c"}),

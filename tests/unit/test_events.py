@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,9 @@ def test_a_command_that_fills_in_nothing_has_a_line_too(project: Path) -> None:
         (errors.Terminated(), 143, None),
         (BrokenPipeError(), 141, None),
         (click.UsageError("no"), 2, None),
+        (click.Abort(), 130, None),
+        (click.exceptions.Exit(4), 4, None),
+        (PermissionError("no"), 7, "invalid_input"),
         (ZeroDivisionError("no"), 1, None),
     ],
 )
@@ -87,6 +92,18 @@ def test_a_failure_is_recorded_and_goes_on(
     assert caught.value is error
     (line,) = lines(project)
     assert (line["ok"], line["exit_code"], line["error_code"]) == (False, exit_code, error_code)
+
+
+def test_an_exit_that_is_no_failure_is_recorded_as_none(project: Path) -> None:
+    with pytest.raises(click.exceptions.Exit), events.recording(project, "run"):
+        raise click.exceptions.Exit(0)
+    assert [(line["ok"], line["exit_code"]) for line in lines(project)] == [(True, 0)]
+
+
+def test_what_is_not_good_need_not_raise(project: Path) -> None:
+    with events.recording(project, "helpers.run_inprocess") as event:
+        event.failed = errors.NotGood
+    assert [(line["ok"], line["exit_code"], line["error_code"]) for line in lines(project)] == [(False, 4, "not_good")]
 
 
 def test_nothing_is_recorded_outside_of_a_project(tmp_path: Path) -> None:
@@ -221,3 +238,169 @@ main(["discover", *sys.argv[1:]], "daglab")
     assert "Traceback" not in done.stderr
     if options == ["--json"]:
         assert json.loads(done.stdout)["error"]["code"] == "unreachable"
+
+
+def test_each_event_acknowledged_is_there_once_though_writers_are_killed(request: pytest.FixtureRequest) -> None:
+    """A few seconds of what `make check-slow` does for a minute."""
+    script = request.config.rootpath / "scripts" / "faults" / "writers.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--seconds", "4"], capture_output=True, text=True, timeout=120, check=False
+    )
+    figures = json.loads(done.stdout)
+    assert (done.returncode, figures["unreadable"], figures["lost"], figures["doubled"]) == (0, 0, 0, 0), done
+    assert figures["killed"] > 16
+    assert figures["acknowledged"] > 100
+
+
+def test_the_id_is_in_the_log_the_event_and_the_requests(project: Path, cli: Callable[..., Any]) -> None:
+    told: list[str | None] = []
+
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(self.headers["X-Daglab-Operation"])
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        for command in (["discover"], ["run", "--job", "x"], ["runs", "list"], ["runs", "cancel", "0123456789"]):
+            assert cli(*command, "-v", "--url", url).exit_code == 5
+            *_, line = lines(project)
+            assert told[-1] == line["id"]
+            done = cli(*command, "-v", "--url", url)
+            *_, line = lines(project)
+            assert f"{line['command']}, operation {line['id']}" in done.stderr
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command", "target"),
+    [
+        (["config", "set", "dagster.port", "3001"], "config set", "dagster.port"),
+        (["config", "unset", "dagster.port"], "config unset", "dagster.port"),
+        (["stop"], "stop", None),
+        (["init"], "init", "."),
+        (["scaffold", "--eject", "minimal"], "scaffold", "template:minimal"),
+    ],
+)
+def test_what_changes_something_leaves_a_line(
+    project: Path, cli: Callable[..., Any], arguments: list[str], command: str, target: str | None
+) -> None:
+    (project / "workspace.yaml").touch()  # a Dagster project
+    done = cli(*arguments)
+    assert done.exit_code == 0, done.stderr
+    [line] = lines(project)
+    assert (set(line), line["command"], line["target"], line["ok"]) == (MEMBERS, command, target, True)
+    assert "3001" not in json.dumps(line["detail"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["config", "show"], ["config", "path"], ["completion", "bash"], ["init", "--dry-run"], ["dev", "--status"]],
+)
+def test_what_only_reads_leaves_none(project: Path, cli: Callable[..., Any], arguments: list[str]) -> None:
+    cli(*arguments)
+    assert list((project / ".daglab").iterdir()) == []
+
+
+def test_a_clock_that_jumps_changes_the_time_and_not_the_seconds(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime):
+        """A wall clock that is years off."""
+
+        @classmethod
+        def now(cls, tz: Any = None) -> Clock:
+            return cls(2031, 1, 2, tzinfo=tz)
+
+    with events.recording(project, "before"):
+        pass
+    monkeypatch.setattr(events, "datetime", Clock)
+    with events.recording(project, "after"):
+        pass
+    _, after = lines(project)
+    assert after["at"].startswith("2031-01-02")
+    assert 0 <= after["seconds"] < 60
+    assert [line["command"] for line in events.newest(project)] == ["after", "before"]
+
+
+@pytest.mark.parametrize("kind", ["a file", "a link", "a pipe in its place", "a link in its place"])
+def test_a_command_goes_on_whatever_stands_where_events_should(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, cli: Callable[..., Any], kind: str
+) -> None:
+    folder, elsewhere = project / ".daglab" / "events", tmp_path_factory.mktemp("elsewhere")
+    if kind == "a file":
+        folder.touch()
+    elif kind == "a link":
+        folder.symlink_to(elsewhere)
+    else:
+        folder.mkdir()
+        month = folder / f"{datetime.now(timezone.utc):%Y-%m}.jsonl"
+        os.mkfifo(month) if kind.startswith("a pipe") else month.symlink_to(elsewhere / "x")
+    done = cli("stop", timeout=60)
+    assert (done.exit_code, done.stdout) == (0, "Nothing was running.\n")
+    assert done.stderr.count("is not recorded in") == 1, done.stderr
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path, need: Callable[[object, str], None]) -> Iterator[Path]:
+    """A folder with room for a project and a few lines."""
+    need(os.geteuid() == 0 and sys.platform == "linux", "only root can mount a small file system")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    need(mounted.returncode == 0, "no file system can be mounted here")
+    (folder / ".daglab").mkdir()
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_on_a_full_disk_each_line_is_whole_and_the_command_goes_on(
+    full_disk: Path, cli: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(300):
+        with events.recording(full_disk, "write") as event:
+            event.detail["text"] = "x" * 500
+    assert sum("is not recorded" in record.getMessage() for record in caplog.records) == 1
+    held = lines(full_disk)
+    assert 10 < len(held) < 300
+    done = cli("stop", cwd=full_disk)
+    assert (done.exit_code, done.stderr.count("is not recorded in")) == (0, 1)
+    assert lines(full_disk) == held
+
+
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (errors.Terminated(), 143)])
+@pytest.mark.parametrize("expected", [True, False])
+def test_to_be_stopped_is_no_failure_of_what_ends_so(
+    project: Path, stop: BaseException, code: int, expected: bool
+) -> None:
+    def stopped() -> None:
+        with events.recording(project, "dev") as event:
+            event.ends_by_stop = expected
+            raise stop
+
+    with pytest.raises(type(stop)):
+        stopped()
+    line = lines(project)[-1]
+    assert (line["ok"], line["exit_code"]) == (expected, code)
+
+
+def test_no_signed_address_is_recorded(project: Path) -> None:
+    address = "https://me:hunter22@s3.test/a?X-Amz-Signature=d0d0cafe99"
+    with events.recording(project, "export") as event:
+        event.target = address
+        event.usage = [{"name": "bytes", "amount": 3, "labels": {"source": address, "kind": "a/b"}}]
+        event.detail = {"link": [address], "left": None}
+    [line] = lines(project)
+    assert "hunter22" not in json.dumps(line)
+    assert "d0d0cafe99" not in json.dumps(line)
+    assert line["target"] == line["usage"][0]["labels"]["source"] == line["detail"]["link"][0]
+    assert (line["target"][:8], line["usage"][0]["labels"]["kind"], line["detail"]["left"]) == ("https://", "a/b", None)

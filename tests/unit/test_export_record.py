@@ -125,12 +125,16 @@ def test_what_is_over_goes_and_the_rest_stays(project: Path) -> None:
     )
     mine = project / "exports" / "mine.html"
     mine.write_text("not daglab's")
-    assert export_record.expire(project, NOW) == export_record.Expired(removed=("exports/a.html",))
+    gone = export_record.Expired(removed=("exports/a.html",), sizes=(4,))
+    before = recorded(project)
+    assert export_record.expire(project, NOW, dry_run=True) == gone
+    assert (over.exists(), recorded(project)) == (True, before)
+    assert export_record.expire(project, NOW) == gone
     assert [path.exists() for path in (over, kept, for_ever, mine)] == [False, True, True, True]
     assert recorded(project)[-1] == {"v": 1, "expired": "exports/a.html", "at": NOW.isoformat()}
-    before = len(recorded(project))
+    noted = len(recorded(project))
     assert export_record.expire(project, NOW) == export_record.Expired()
-    assert len(recorded(project)) == before
+    assert len(recorded(project)) == noted
 
 
 def test_a_newer_export_of_the_same_place_counts(project: Path) -> None:

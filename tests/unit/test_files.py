@@ -272,13 +272,106 @@ for number in range(60):
         assert [record["n"] for record in records if record["who"] == who] == list(range(60))
 
 
-def test_a_torn_last_line_is_ended_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", [1, 7, 1 << 16])
+@pytest.mark.parametrize(
+    ("tail", "kept"),
+    [
+        (b'{"n":2,"te', b""),
+        (b"{", b""),
+        (b"\0" * 300, b""),  # what a power cut leaves of a line
+        (b'{"n":2,"text":"\xc3', b""),
+        (b'{"n":2}', b'{"n":2}\n'),  # whole, but for its newline
+    ],
+)
+def test_what_a_killed_writer_has_left_is_mended_first(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tail: bytes,
+    kept: bytes,
+    block: int,
+) -> None:
+    monkeypatch.setattr(files, "BLOCK", block)
+    for before in (b"", b'{"n":1}\n'):
+        path = tmp_path / "lines.jsonl"
+        path.write_bytes(before + tail)
+        caplog.clear()
+        files.append_line(path, {"n": 3})
+        files.append_line(path, {"n": 4})
+        assert path.read_bytes() == before + kept + b'{"n":3}\n{"n":4}\n'
+        said = [record.getMessage() for record in caplog.records]
+        assert said == (
+            [] if kept else [f"{path} ended in half a line, which a killed writer had left; it was taken away."]
+        )
+
+
+def test_a_tail_that_no_line_is_as_long_as_is_left_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "LONGEST_TEXT", 1000)
+    monkeypatch.setattr(files, "BLOCK", 100)
     path = tmp_path / "lines.jsonl"
-    path.write_bytes(b'{"n":1}\n{"n":2,"te')
-    files.append_line(path, {"n": 3})
-    files.append_line(path, {"n": 4})
-    assert path.read_bytes() == b'{"n":1}\n{"n":2,"te\n{"n":3}\n{"n":4}\n'
-    assert files.read_lines(path) == [{"n": 1}, {"n": 3}, {"n": 4}]
+    path.write_bytes(b"x" * 5000)
+    files.append_line(path, {"n": 1})
+    assert path.read_bytes() == b"x" * 5000 + b'\n{"n":1}\n'
+
+
+@pytest.mark.parametrize("change", ["replaced", "deleted"])
+def test_who_waited_while_the_file_was_put_away_writes_into_the_new_one(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "lines.jsonl"
+    files.append_line(path, {"n": 1})
+    with files.held_lines(path) as file:
+        assert file.read() == b'{"n":1}\n'
+        writer = threading.Thread(target=files.append_line, args=(path, {"n": 2}))
+        writer.start()
+        writer.join(0.05)
+        assert writer.is_alive()
+        if change == "replaced":
+            files.write_atomic(path, b'{"sum":1}\n', follow=False)
+        else:
+            path.unlink()
+    writer.join()
+    assert files.read_lines(path) == [*([{"sum": 1}] if change == "replaced" else []), {"n": 2}]
+
+
+def test_no_line_is_lost_where_the_file_is_replaced_again_and_again(tmp_path: Path) -> None:
+    """Writers in processes of their own, and one who moves what is there elsewhere, as retention and `clean` do."""
+    code = f"""
+from pathlib import Path
+{WAIT}
+for number in range(300):
+    files.append_line(Path(sys.argv[1]), {{"who": sys.argv[2], "n": number}})
+"""
+    mover = f"""
+import time
+from pathlib import Path
+path, away = Path(sys.argv[1]), Path(sys.argv[2])
+{WAIT}
+for number in range(60):
+    try:
+        with files.held_lines(path) as file, away.open("ab") as kept:
+            kept.write(file.read())
+            path.unlink() if number % 2 else files.write_atomic(path, b"", follow=False)
+    except FileNotFoundError:
+        pass
+    time.sleep(0.005)
+"""
+    path, away = tmp_path / "lines.jsonl", tmp_path / "away.jsonl"
+    commands = [python(code, path, who) for who in "abcd"] + [python(mover, path, away)]
+    assert at_once(commands) == [0] * 5
+    records = [*files.read_lines(away), *files.read_lines(path)]
+    for who in "abcd":
+        assert [record["n"] for record in records if record["who"] == who] == list(range(300))
+
+
+def test_held_lines_makes_no_file_unless_it_is_told_its_mode(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), files.held_lines(tmp_path / "missing"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_append_line_writes_into_no_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lines")
+    with pytest.raises(OSError, match="no ordinary file"):
+        files.append_line(tmp_path / "lines", {"n": 1})
 
 
 @pytest.mark.parametrize("room", [0, 10])

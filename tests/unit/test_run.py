@@ -223,6 +223,34 @@ def test_no_more_are_under_way_than_there_is_room(ran: Ran, several: Any, monkey
     assert order == ["Launch", "Status", "Launch", "Status"]
 
 
+def recorded(project: Path) -> dict[str, Any]:
+    """The detail of the one event."""
+    [path] = (project / ".daglab" / "events").iterdir()
+    detail: dict[str, Any] = json.loads(path.read_text())["detail"]
+    return detail
+
+
+def test_the_event_tells_what_became_of_the_runs(ran: Ran, several: Any, tmp_path: Path) -> None:
+    (tmp_path / ".daglab").mkdir()
+    several.answers["ends"]["run2"] = "FAILURE"
+    with pytest.raises(errors.NotGood):
+        ran("--asset-pattern", "*[ro][ac][wk]")
+    assert recorded(tmp_path) == {
+        "launched": 2,
+        "succeeded": 1,
+        "failed": 1,
+        "run_seconds": [1.0, 1.0],
+        "assets": ["orders/raw", "stock", "Orders/raw"],
+    }
+
+
+def test_runs_that_nobody_waited_for_have_no_outcome(ran: Ran, several: Any, tmp_path: Path) -> None:
+    (tmp_path / ".daglab").mkdir()
+    ran("--asset-pattern", "*[ro][ac][wk]", "--no-wait")
+    detail = recorded(tmp_path)
+    assert [detail[name] for name in ("launched", "succeeded", "failed", "run_seconds")] == [2, 0, 0, []]
+
+
 def test_without_waiting_nobody_would_launch_the_later_ones(ran: Ran, several: Any) -> None:
     needs(several, "orders/raw", "stock")
     with pytest.raises(errors.InvalidInput, match="with --no-wait nobody would launch"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import hashlib
 import os
 import shlex
 import threading
@@ -213,7 +214,7 @@ def test_write_makes_the_folder(tmp_path: Path) -> None:
 
 def test_a_notebook_that_is_there_is_left_alone(tmp_path: Path) -> None:
     settings = project(tmp_path)
-    path, _ = scaffolds.write(settings, asset("orders"), PLAIN)
+    path = scaffolds.write(settings, asset("orders"), PLAIN)[0]
     path.write_text("mine")
     with pytest.raises(errors.Taken, match="is there already") as caught:
         scaffolds.write(settings, asset("orders"), PLAIN)
@@ -275,12 +276,14 @@ def test_a_notebook_for_several_assets() -> None:
 
 def test_force_replaces_and_nothing_else_does(tmp_path: Path) -> None:
     settings = project(tmp_path)
-    path, replaced = scaffolds.write(settings, asset("orders"), PLAIN, name="mine.py", force=True)
-    assert (path.name, replaced) == ("mine.py", False)
+    path, replaced, digest = scaffolds.write(settings, asset("orders"), PLAIN, name="mine.py", force=True)
+    assert (path.name, replaced, digest) == ("mine.py", False, hashlib.sha256(path.read_bytes()).hexdigest())
     path.write_text("old")
     with pytest.raises(errors.Taken):
         scaffolds.write(settings, asset("orders"), PLAIN, name="mine.py")
-    assert scaffolds.write(settings, asset("orders"), scaffolds.Wishes(title="New"), name="mine.py", force=True) == (
+    assert scaffolds.write(settings, asset("orders"), scaffolds.Wishes(title="New"), name="mine.py", force=True)[
+        :2
+    ] == (
         path,
         True,
     )

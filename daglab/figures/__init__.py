@@ -1,0 +1,1 @@
+"""How things stand in figures: what `.daglab/events/` tells, counted exactly."""

@@ -1,0 +1,88 @@
+"""What recording costs a command: the first event of a process, later ones, and whole commands with and without.
+
+The bound: 5 ms for a command. Each process imports what every command imports anyway (click, and the config), then
+records one event around nothing: milliseconds from the import of `daglab.events` to the line on the disk. Below, a
+whole command beside itself in a folder without `.daglab/`, in turn. Prints a table and, with --json, one document.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pairs
+
+ROUNDS = 60
+LATER = 200  # events of one process after its first
+CODE = """
+import sys, time
+import click
+from daglab import cli, config, output
+started = time.perf_counter()
+from pathlib import Path
+from daglab import events
+times = []
+for _ in range(int(sys.argv[2])):
+    with events.recording(Path(sys.argv[1]), "nothing"):
+        pass
+    times.append(time.perf_counter() - started)
+    started = time.perf_counter()
+print(*(1000 * each for each in times))
+"""
+
+
+def events_of(root: str, count: int) -> list[float]:
+    """Milliseconds for each event of one process; the first holds the imports."""
+    command = [sys.executable, "-c", CODE, root, str(count)]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as in `pairs`
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=env)
+    return [float(each) for each in done.stdout.split()]
+
+
+def row(times: list[float]) -> dict[str, float]:
+    """Median and 95th percentile."""
+    return {"ms": statistics.median(times), "p95_ms": statistics.quantiles(times, n=20)[-1]}
+
+
+def project(folder: str, name: str, *, records: bool) -> str:
+    """A folder with a config, and with `.daglab/` where events are to be recorded."""
+    root = Path(folder) / name
+    (root / (".daglab" if records else "")).mkdir(parents=True, exist_ok=True)
+    (root / "daglab.yaml").write_text("version: 1\n", encoding="utf-8")
+    return str(root)
+
+
+def main() -> None:
+    """Print the figures."""
+    options = pairs.arguments(__doc__, ROUNDS).parse_args()
+    with tempfile.TemporaryDirectory(prefix="daglab-bench-") as folder:
+        without, recording = (project(folder, str(each), records=each) for each in (False, True))
+        events_of(recording, 1)  # compiles
+        firsts = [events_of(recording, 1)[0] for _ in range(options.rounds)]
+        bare = [events_of(without, 1)[0] for _ in range(options.rounds)]
+        later = events_of(recording, LATER + 1)[1:]
+        stop = [*pairs.DAGLAB, "stop"]
+        whole = pairs.compare(pairs.Command(stop, without), pairs.Command(stop, recording), options.rounds)
+    figures = {
+        "the first event of a process": row(firsts),
+        "the same without .daglab/": row(bare),
+        "a later event": row(later),
+    }
+    if options.json:
+        print(json.dumps({"rounds": options.rounds, "cases": {**figures, "daglab stop": whole}}, indent=2))
+        return
+    width = max(map(len, figures))
+    print(f"{'case':{width}}        ms    p95 ms")
+    for name, each in figures.items():
+        print(f"{name:{width}}  {each['ms']:8.2f}  {each['p95_ms']:8.2f}")
+    print()
+    pairs.show({"daglab stop": whole}, options)
+
+
+if __name__ == "__main__":
+    main()
