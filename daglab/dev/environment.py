@@ -134,7 +134,13 @@ def _attempt(
 def _ports(plan: Plan, held: contextlib.ExitStack, lost: list[int]) -> dict[str, int]:
     found: dict[str, int] = {}
     for name, preferred in plan.preferred.items():
-        port = ports.choose(preferred, plan.among, _host(plan, name), held, [*lost, *found.values()])
+        try:
+            port = ports.choose(preferred, plan.among, _host(plan, name), held, [*lost, *found.values()])
+        except errors.Taken:
+            if name != DASHBOARD:  # which nobody has asked for by name
+                raise
+            output.note("No port of the range is left for the dashboard: it is left out.")
+            continue
         if port != preferred:
             output.note(f"Port {preferred} is taken: {name} gets {port}.")
         found[name] = port

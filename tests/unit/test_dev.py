@@ -717,6 +717,17 @@ def plan(tmp_path: Path) -> environment.Plan:
     return environment.Plan(tmp_path, "python", "127.0.0.1", "INFO", {}, (1, 2), {}, home, **more, **sizes)  # type: ignore[arg-type]
 
 
+def test_a_range_without_a_port_for_the_dashboard_does_without_it(plan: environment.Plan, capsys: Any) -> None:
+    port = processes.find_free_port()
+    narrow = dataclasses.replace(plan, among=(port, port))
+    with contextlib.ExitStack() as held:
+        both = dataclasses.replace(narrow, preferred={"marimo": port, "dashboard": port})
+        assert environment._ports(both, held, []) == {"marimo": port}
+    assert "left out" in capsys.readouterr().err
+    with contextlib.ExitStack() as held, pytest.raises(errors.Taken):
+        environment._ports(dataclasses.replace(narrow, preferred={"dagster": port, "marimo": port}), held, [])
+
+
 def running(**more: Any) -> environment.Running:
     return environment.Running("5" * 32, {"dagster": "http://dagster.test"}, {}, **more)
 
