@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 
-# Those that launch most, beside the others; together they are all there is. Each half has a Dagster of its own.
+# Those that launch or start most, beside the others; together they are all there is. Each half has a Dagster of its own.
 LAUNCHING = [
     f"tests/integration/test_{name}.py"
     for name in (
@@ -21,6 +21,10 @@ LAUNCHING = [
         "outages",
         "keeper_dagster",
         "scaffold",
+        "coverage",
+        "dashboard_page",
+        "doctor",
+        "health",
     )
 ]
 HALVES = (LAUNCHING, [f"--ignore={path}" for path in LAUNCHING])
