@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 
-# Those that launch or start most, beside the others; together they are all there is. Each half has a Dagster of its own.
+# Those that launch or start most, beside the others; together they are all there is. Each half has its own Dagster.
 LAUNCHING = [
     f"tests/integration/test_{name}.py"
     for name in (

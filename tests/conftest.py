@@ -98,7 +98,7 @@ class NotLoopbackError(AssertionError):
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A home of its own, `tmp_path` as the current folder, and none of the variables that steer daglab."""
+    """A home of its own, `tmp_path` as the current folder, no variables that steer daglab, no secrets that it knows."""
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
         if name.startswith(FOREIGN_PREFIXES) or name.upper() in FOREIGN_NAMES:
@@ -106,6 +106,9 @@ def isolated(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypat
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
     monkeypatch.chdir(tmp_path)
+    from daglab import redaction
+
+    monkeypatch.setattr(redaction, "_secrets", set())
 
 
 @pytest.fixture(autouse=True)

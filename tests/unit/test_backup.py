@@ -29,7 +29,11 @@ from daglab.upkeep import archives, contents, journal, restoring, turns
 
 Cli = Callable[..., Any]
 NOTEBOOKS = "dagster/notebooks"
-LINE = '{"v": 1, "id": "1", "command": "run", "at": "2026-01-01T00:00:00+00:00"}\n'
+LINE = (
+    '{"v": 1, "id": "1", "at": "2026-01-01T00:00:00.000+00:00", "command": "run", "target": null, "ok": true, '
+    '"exit_code": 0, "error_code": null, "seconds": 1.0, "runs": [], "requests": {"n": 0, "errors": 0, "ms": []}, '
+    '"bytes": null, "rss_peak": 1, "usage": [], "detail": {}}\n'
+)
 DAGLAB = [sys.executable, "-m", "daglab"]
 
 

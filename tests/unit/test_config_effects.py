@@ -31,8 +31,8 @@ from daglab import (
     web,
 )
 from daglab.checks import findings, running
+from daglab.commands import clean, dev, scaffold
 from daglab.commands import config as config_command
-from daglab.commands import dev, scaffold
 from daglab.commands import export as export_command
 from daglab.dev import environment, services
 
@@ -197,6 +197,13 @@ EFFECTS: dict[str, tuple[dict[str, Any], Any, Look, Any, Any]] = {
         lambda s, _: exports.link(s, s.root / "exports" / "a.html"),
         DASHBOARD,
         "https://p.test/exports/a.html",
+    ),
+    "events.retention_days": (
+        {},
+        1,
+        lambda s, _: clean.wishes(s, None, notebooks=False, archive=False).retention_days,
+        365,
+        1,
     ),
     "export.retention_days": (
         {},

@@ -123,7 +123,11 @@ def test_the_makefile_of_a_project_does_the_same(
     assert (project / "exports/data/summary.md").exists()
     assert len(list((project / ".daglab/backups").iterdir())) == 1
     told = subprocess.run(
-        ["make", "-n", "maintenance-validate"], cwd=project, capture_output=True, text=True, check=True
+        ["make", "-n", "--no-print-directory", "maintenance-validate"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert told == "daglab config validate && daglab health && daglab doctor --deep\n"
 
@@ -132,7 +136,7 @@ def test_the_makefile_of_the_repository_goes_to_the_project(need: Callable[[obje
     need(shutil.which("make"), "make is not installed")
     targets = [f"maintenance-{name}" for name in ("clean", "backup", "export", "validate")]
     told = subprocess.run(
-        ["make", "-n", "READY=", *targets, "PROJECT=/srv/my shop"],
+        ["make", "-n", "--no-print-directory", "READY=", *targets, "PROJECT=/srv/my shop"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

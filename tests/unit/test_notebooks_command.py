@@ -30,7 +30,7 @@ def project(tmp_path: Path) -> Path:
 def scaffold(root: Path, name: str = "orders.py", **target: Any) -> str:
     settings = config.load({}, directory=root, environ={})
     wanted = scaffolds.Target(**(target or {"assets": (("orders",),)}))
-    path, _ = scaffolds.write(settings, wanted, scaffolds.Wishes(title='It\'s "all" é'), name=name)
+    path, *_ = scaffolds.write(settings, wanted, scaffolds.Wishes(title='It\'s "all" é'), name=name)
     return path.relative_to(root).as_posix()
 
 
