@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daglab import errors, files, redaction
+from daglab import errors, files, json_lines, redaction
 
 if TYPE_CHECKING:  # it brings in requests, and not every command asks something
     from daglab import web
@@ -79,7 +79,7 @@ def append(
         if _folder(root) is None:
             raise OSError("it leads out of the project")
         line = _line(event, at, seconds, exit_code, error_code)
-        files.append_line(folder / f"{line['at'][:7]}.jsonl", line)
+        json_lines.append(folder / f"{line['at'][:7]}.jsonl", line)
     except OSError as error:
         if folder not in _complained:
             _complained.add(folder)
@@ -94,9 +94,10 @@ def newest(root: Path, command: str | None = None) -> Iterator[dict[str, Any]]:
     folder, mark = _folder(root), json.dumps(command).encode() if command else b""
     for path in sorted(folder.glob("????-??.jsonl"), reverse=True) if folder else ():
         with contextlib.suppress(OSError):
-            for text in files.lines_backwards(path):
-                line = _parsed(text) if mark in text and b'"v"' in text else {}  # what is foreign costs next to nothing
-                if line.get("v") == VERSION and command in (None, line.get("command")):
+            for text in json_lines.backwards(path):
+                # What is foreign costs next to nothing.
+                line = json_lines.parsed(text) if mark in text and b'"v"' in text else None
+                if line and line.get("v") == VERSION and command in (None, line.get("command")):
                     yield line
 
 
@@ -167,11 +168,3 @@ def _folder(root: Path) -> Path | None:
     """Where a project's events are; None without `.daglab/`, and where a link leads out of the project."""
     folder = root / FOLDER
     return folder if os.path.isdir(root / ".daglab") and files.inside(root, folder) is not None else None
-
-
-def _parsed(text: bytes) -> dict[str, Any]:
-    with contextlib.suppress(ValueError, RecursionError):
-        line = json.loads(text)
-        if isinstance(line, dict):
-            return line
-    return {}

@@ -6,10 +6,8 @@ alone, with `kept`). Only what the record says daglab made is ever deleted.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
-import json
 import logging
 import os
 import stat
@@ -19,7 +17,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from daglab import exports, files
+from daglab import exports, files, json_lines
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +74,7 @@ def _lines(root: Path) -> list[dict[str, Any]]:
     """Every line; none of a record that can't be read, for no export is to fail over it. What is left out is said."""
     left_out: list[int] = []
     try:
-        lines = files.read_lines(root / FILE, left_out)
+        lines = json_lines.read(root / FILE, left_out)
     except OSError as error:
         _warn_once(root, f"it can't be read: {error.strerror or error}")
         return []
@@ -126,8 +124,8 @@ def newest(root: Path, target: str, partition: str | None = None) -> dict[str, A
 def last_good(root: Path) -> datetime | None:
     """When the last good export was made; None for none. No more of the record is read than it takes."""
     try:
-        for text in files.lines_backwards(root / FILE):
-            line = _parsed(text)
+        for text in json_lines.backwards(root / FILE):
+            line = json_lines.parsed(text) or {}
             at = time_of(line.get("exported_at"))
             if at is not None and line.get("ok") is True and _exports([line]):
                 return at
@@ -183,8 +181,7 @@ def _over(root: Path, now: datetime) -> Iterator[dict[str, Any]]:
     dealt_with = _dealt_with(lines)
     newest = {line["output"]: line for line in _exports(lines) if isinstance(line.get("output"), str)}
     for line in newest.values():
-        until = time_of(line.get("expires_at"))
-        if until is not None and until <= now and line["id"] not in dealt_with and not os.path.isabs(line["output"]):
+        if is_over(line, now) and line["id"] not in dealt_with and not os.path.isabs(line["output"]):
             yield line
 
 
@@ -197,14 +194,6 @@ def _look(path: Path, sha256: str) -> tuple[str, int]:
         return "gone", 0
     content = path.read_bytes()
     return ("same" if hashlib.sha256(content).hexdigest() == sha256 else "changed"), len(content)
-
-
-def _parsed(text: bytes) -> dict[str, Any]:
-    with contextlib.suppress(ValueError, RecursionError):
-        line = json.loads(text)
-        if isinstance(line, dict):
-            return line
-    return {}
 
 
 def time_of(text: object) -> datetime | None:
@@ -225,6 +214,6 @@ def _append(root: Path, line: Mapping[str, Any]) -> None:
     if not (root / FILE.parent).is_dir() or files.inside(root, root / FILE.parent) is None:
         return
     try:
-        files.append_line(root / FILE, line, mode=0o600)
+        json_lines.append(root / FILE, line, mode=0o600)
     except OSError as error:
         log.warning("The export is not recorded in %s: %s.", root / FILE, error.strerror or error)

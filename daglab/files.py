@@ -1,28 +1,24 @@
-"""Files that survive a crash: atomic writes, locked JSON lines, paths that stay inside their folder."""
+"""Files that survive a crash: atomic writes, locks, paths that stay inside their folder."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import fcntl
-import json
-import logging
 import os
 import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from daglab import errors, redaction
-
-log = logging.getLogger(__name__)
+from daglab import errors
 
 PROJECT_MARKS = ("daglab.yaml", ".git")
 LONGEST_TEXT = 1 << 26  # bytes
 LONGEST_LOCK = 5.0  # seconds
-BLOCK = 1 << 16  # bytes that are read at a time from a file's end
+BLOCK = 1 << 16  # bytes that are read at a time
 LOOK_SECONDS = 0.001  # between two looks whether a lock is free
 LONG_HOLD = 0.02  # seconds
 
@@ -39,6 +35,16 @@ def is_special(path: Path) -> bool:
 def write_atomic(path: Path, content: str | bytes, *, mode: int | None = None, follow: bool = True) -> None:
     """Write a file so that a reader sees the old one or the new one, never half of one; text becomes UTF-8.
 
+    As `replacing` does it, and raises as that does.
+    """
+    with replacing(path, mode=mode, follow=follow) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, mode: int | None = None, follow: bool = True) -> Iterator[BinaryIO]:
+    """What is written inside takes the place of a file once it is whole; when it ends with an error, nothing does.
+
     Keeps the mode of a file that is there unless `mode` says another. Makes missing folders. A symbolic link stays,
     and its target is replaced; without `follow` it is the link: nobody may lead daglab's own files astray.
     Raises `InvalidInput` when the folder can't be written, and for a folder or a device: /dev/null must stay one.
@@ -51,7 +57,7 @@ def write_atomic(path: Path, content: str | bytes, *, mode: int | None = None, f
         descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
             with open(descriptor, "wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
+                yield file
                 os.fchmod(file.fileno(), _mode(target) if mode is None else mode)
                 file.flush()
                 os.fsync(file.fileno())
@@ -93,7 +99,7 @@ def locked(folder: Path) -> Iterator[None]:
     make_folder(folder)
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _lock(descriptor, time.monotonic() + LONGEST_LOCK)
+        wait_for_lock(descriptor, time.monotonic() + LONGEST_LOCK)
         yield
     except BlockingIOError:
         raise errors.Taken(f"Somebody is changing files in {folder}.", "Try again when they have done.") from None
@@ -113,6 +119,24 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def wait_for_lock(descriptor: int, deadline: float) -> None:
+    """Take the lock that goes with the descriptor. Raises `BlockingIOError` when it can't be had by `deadline`.
+
+    That is by time.monotonic(): who holds it longer than a line takes does not hold up a command for ever.
+    """
+    while not try_lock(descriptor):
+        if time.monotonic() >= deadline:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        time.sleep(LOOK_SECONDS)
+
+
+def is_still_at(path: Path, descriptor: int) -> bool:
+    """Whether a file that is open is still the one at its path: somebody may have replaced or deleted it."""
+    with contextlib.suppress(OSError):
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    return False
 
 
 @contextlib.contextmanager
@@ -156,86 +180,6 @@ def replace_held(path: Path, content: bytes, kept_as: Path) -> None:
             new.unlink(missing_ok=True)
             raise
     sync_folder(path.parent)
-
-
-def append_line(path: Path, record: Mapping[str, Any], *, mode: int = 0o644) -> None:
-    """Append one JSON line under a lock; what a writer that was killed has left of its last line is taken away first.
-
-    Once this returns, the line is there whole, whoever is killed after. The file is made with `mode` when it is
-    missing. Raises `OSError`: the caller knows what it means.
-    """
-    text = json.dumps(redaction.clean_values(record), ensure_ascii=False, separators=(",", ":"), default=str)
-    line = text.encode("utf-8", "replace") + b"\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with held_lines(path, mode) as file:
-        ending, start = mended(file)
-        if start is not None:
-            log.warning("%s ended in half a line, which a killed writer had left; it was taken away.", path)
-            os.ftruncate(file.fileno(), start)
-        _write_whole(file.fileno(), ending + line)
-
-
-@contextlib.contextmanager
-def held_lines(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
-    """A JSON lines file, open for reading, while nobody appends to it; made with `mode` when it is missing.
-
-    Whoever replaces or deletes the file (`write_atomic` with `follow=False`, `Path.unlink`) does it inside: a writer
-    that waited meanwhile sees that its file is no longer the one at the path, and opens that. Raises `OSError`: for
-    want of the file, without `mode`, and when somebody holds it for too long.
-    """
-    # Not through a symbolic link: one in somebody else's project may lead to a file of the user's.
-    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT if mode else 0)
-    deadline = time.monotonic() + LONGEST_LOCK
-    while True:
-        with open(os.open(path, flags, mode or 0), "r+b", buffering=0) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise OSError(errno.EINVAL, "it is no ordinary file")
-            _lock(file.fileno(), deadline)
-            try:
-                if _still_at(path, file.fileno()):
-                    yield file
-                    return
-            finally:
-                fcntl.flock(file.fileno(), fcntl.LOCK_UN)  # by name: a child forked meanwhile has it open, too
-
-
-def read_lines(path: Path, left_out: list[int] | None = None) -> list[dict[str, Any]]:
-    """The records of a JSON lines file, oldest first; a torn or foreign line is left out, as is a missing file.
-
-    `left_out` gets the numbers of such lines, from 1.
-    """
-    try:
-        lines = read_own(path).splitlines()
-    except FileNotFoundError:
-        return []
-    records = []
-    for number, line in enumerate(lines, 1):
-        record = None
-        with contextlib.suppress(ValueError, RecursionError):
-            record = json.loads(line)
-        if isinstance(record, dict):
-            records.append(record)
-        elif left_out is not None:
-            left_out.append(number)
-    return records
-
-
-def lines_backwards(path: Path) -> Iterator[bytes]:
-    """The lines of a file that daglab has made, the last one first; no more of it is read than is asked for.
-
-    Raises `OSError` as `read_own` does.
-    """
-    with open_own(path) as file:
-        position, block, first = file.seek(0, os.SEEK_END), BLOCK, b""
-        while position:
-            size = min(block, position)
-            position -= size
-            file.seek(position)
-            first, *lines = (file.read(size) + first).split(b"\n")
-            yield from reversed(lines)
-            if not lines:  # a line longer than many blocks is not copied once for each
-                block *= 2
-        yield first
 
 
 def read_own(path: Path) -> bytes:
@@ -297,21 +241,6 @@ def open_own(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _lock(descriptor: int, deadline: float) -> None:
-    """Take the lock; who holds it longer than a line takes does not hold up a command for ever."""
-    while not try_lock(descriptor):
-        if time.monotonic() >= deadline:
-            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        time.sleep(LOOK_SECONDS)
-
-
-def _still_at(path: Path, descriptor: int) -> bool:
-    """Whether a file that is open is still the one at its path: somebody may have replaced or deleted it."""
-    with contextlib.suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
-    return False
-
-
 def _take(path: Path, deadline: float) -> int:
     """The descriptor of a lock that is ours, and that still stands at its path: somebody may have deleted the file."""
     while True:
@@ -322,7 +251,7 @@ def _take(path: Path, deadline: float) -> int:
                 if time.monotonic() >= deadline:
                     raise errors.Taken(f"Somebody else holds the lock {path}.", "Try again when they have done.")
                 time.sleep(LOOK_SECONDS)
-            if _still_at(path, descriptor):
+            if is_still_at(path, descriptor):
                 return descriptor
         except BaseException:
             os.close(descriptor)
@@ -338,41 +267,6 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def mended(file: BinaryIO) -> tuple[bytes, int | None]:
-    """What the last line of a file lacks (its newline), and from where on it is to be cut off, if it is torn.
-
-    A tail too long to be looked at is no line of daglab's: it is ended, and left to the readers, which leave it out.
-    """
-    size = file.seek(0, os.SEEK_END)
-    if not size or os.pread(file.fileno(), 1, size - 1) == b"\n":
-        return b"", None
-    start, tail = size, b""
-    while start and b"\n" not in tail:
-        if len(tail) > LONGEST_TEXT:
-            return b"\n", None
-        step = min(start, max(len(tail), BLOCK))
-        start -= step
-        tail = os.pread(file.fileno(), step, start) + tail
-    last = tail[tail.rfind(b"\n") + 1 :]
-    try:
-        json.loads(last)
-    except (ValueError, RecursionError):
-        return b"", size - len(last)
-    return b"\n", None
-
-
-def _write_whole(descriptor: int, line: bytes) -> None:
-    """A short write (a full disk) must not leave half a line for the next reader."""
-    size = os.fstat(descriptor).st_size
-    try:
-        if os.write(descriptor, line) == len(line):
-            return
-        raise OSError(errno.ENOSPC, "the disk took only a part of the line")
-    except OSError:
-        os.ftruncate(descriptor, size)
-        raise
 
 
 def _mode(path: Path) -> int:

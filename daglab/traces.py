@@ -19,7 +19,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from daglab import errors, files, parse, redaction
+from daglab import errors, files, json_lines, parse, redaction
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def newest(root: Path) -> Iterator[dict[str, Any]]:
     """The requests that are kept, the newest first; what is torn, foreign or of a newer version is left out."""
     for path in _paths(root):
         with contextlib.suppress(OSError):
-            for text in files.lines_backwards(path):
+            for text in json_lines.backwards(path):
                 if line := _parsed(text):
                     yield line
 
@@ -108,7 +108,7 @@ def unreadable(root: Path) -> int:
     count = 0
     for path in _paths(root):
         try:
-            count += sum(bool(text.strip()) and _parsed(text) is None for text in files.lines_backwards(path))
+            count += sum(bool(text.strip()) and _parsed(text) is None for text in json_lines.backwards(path))
         except FileNotFoundError:
             continue
         except OSError:
@@ -170,10 +170,10 @@ def _append(root: Path, line: dict[str, Any]) -> None:
     path = folder / NAME
     with contextlib.suppress(FileNotFoundError):
         if path.lstat().st_size > LARGEST_FILE:
-            with files.held_lines(path) as held:
+            with json_lines.held(path) as held:
                 if os.fstat(held.fileno()).st_size > LARGEST_FILE:  # nobody else was faster
                     path.replace(folder / OLDER)
-    files.append_line(path, line, mode=0o600)
+    json_lines.append(path, line, mode=0o600)
 
 
 def _said(error: BaseException) -> str:
@@ -186,8 +186,6 @@ def _since(started: float) -> int:
 
 
 def _parsed(text: bytes) -> dict[str, Any] | None:
-    with contextlib.suppress(ValueError, RecursionError):
-        line = json.loads(text)
-        if isinstance(line, dict) and line.get("v") == VERSION and all(isinstance(line.get(k), str) for k in _TEXTS):
-            return line
-    return None
+    line = json_lines.parsed(text)
+    good = line and line.get("v") == VERSION and all(isinstance(line.get(name), str) for name in _TEXTS)
+    return line if good else None

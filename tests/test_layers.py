@@ -19,7 +19,7 @@ FLOORS = [
     ["errors", "redaction"],
     ["children.keeper", "children.observation", "children.tokens", "children"],
     ["differences", "explanations", "files", "json_values", "observations", "parse", "render"],
-    ["json_files", "processes", "process_table", "scales", "sheets", "svg", "traces"],
+    ["json_files", "json_lines", "processes", "process_table", "scales", "sheets", "svg"],
     [
         "charts",
         "env_files",
@@ -31,6 +31,7 @@ FLOORS = [
         "git",
         "interpreters",
         "state_files",
+        "traces",
     ],
     ["notebook_templates", "config_checks", "output", "state"],
     ["notebooks", "config_keys", "screen"],

@@ -47,23 +47,16 @@ def held(root: Path) -> Iterator[Callable[[], bool]]:
     descriptor = files.open_lock(root / LOCK)
     try:
         # One that was taken away meanwhile excludes nobody any more, and another is made.
-        while not (files.try_lock(descriptor) and _is_at(descriptor, root / LOCK)):
+        while not (files.try_lock(descriptor) and files.is_still_at(root / LOCK, descriptor)):
             if time.monotonic() >= deadline:
                 raise _taken(root)
             time.sleep(0.05)
             again = files.open_lock(root / LOCK)
             os.close(descriptor)
             descriptor = again
-        yield lambda: _is_at(descriptor, root / LOCK)
+        yield lambda: files.is_still_at(root / LOCK, descriptor)
     finally:
         os.close(descriptor)
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
-    except OSError:
-        return False
 
 
 def is_running(root: Path) -> bool:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import requests
 
-from daglab import config, errors, files, parse, processes, projects
-from daglab.dev import entrance
+from daglab import config, errors, files, json_lines, parse, processes, projects
+from daglab.dev import entrance, record
 
-NAMES = DAGSTER, DAEMON, MARIMO, DASHBOARD = "dagster", "daemon", "marimo", "dashboard"
+DAGSTER, DAEMON, MARIMO, DASHBOARD = record.SERVICES
 LOGS = Path(".daglab/logs")
 HOME = Path(".daglab/dagster_home")
 PROBE_TIMEOUT = 2.0
@@ -153,7 +153,7 @@ def last_notebook(root: Path) -> Path | None:
     """The notebook that was scaffolded last and is still there."""
     for path in sorted((root / ".daglab/events").glob("*.jsonl"), reverse=True):
         try:
-            lines = files.read_lines(path)
+            lines = json_lines.read(path)
         except OSError:
             continue
         for line in reversed(lines):

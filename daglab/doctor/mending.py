@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from daglab import errors, files, projects
+from daglab import errors, json_lines, projects
 from daglab.dev import entrance, record
 from daglab.doctor import folder, records
 from daglab.doctor.findings import Project
@@ -66,9 +66,9 @@ def torn(project: Project) -> list[str]:
     """Last lines without an end: a whole one is ended, half a one, which nobody can read, is taken away."""
     done = []
     for path in records.torn_files(project):
-        with contextlib.suppress(OSError), files.held_lines(path) as file:
+        with contextlib.suppress(OSError), json_lines.held(path) as file:
             size = os.fstat(file.fileno()).st_size
-            ending, start = files.mended(file)
+            ending, start = json_lines.mended(file)
             if start is not None:
                 os.ftruncate(file.fileno(), start)
                 done.append(f"{folder.shown(project, path)}: {size - start} bytes of a torn line taken away")

@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
 
-from daglab import __version__, config_keys, files, parse, redaction
+from daglab import __version__, config_keys, json_lines, parse, redaction
 from daglab.doctor import origins, packages
 from daglab.doctor.examination import Examination
 from daglab.doctor.findings import Project
@@ -138,7 +138,7 @@ def _events(project: Project) -> Iterator[tuple[str, ...]]:
     shown = 0
     for path in sorted((project.folder / "events").glob("????-??.jsonl"), reverse=True):
         with contextlib.suppress(OSError):
-            for text in files.lines_backwards(path):
+            for text in json_lines.backwards(path):
                 row = _event(text)
                 if row:
                     yield row
@@ -148,12 +148,10 @@ def _events(project: Project) -> Iterator[tuple[str, ...]]:
 
 
 def _event(text: bytes) -> tuple[str, ...] | None:
-    import json
-
+    line = json_lines.parsed(text) if len(text) < EVENT_BYTES else None
+    if line is None or line.get("v") != 1:
+        return None
     try:
-        line = json.loads(text) if 0 < len(text) < EVENT_BYTES else None
-        if not isinstance(line, dict) or line.get("v") != 1:
-            return None
         requests = line["requests"]
         at, command, code = str(line["at"]), str(line["command"]), str(line.get("error_code") or "")
         if not (re.fullmatch(r"[\d:T+.-]{19,32}", at) and re.fullmatch(r"[a-z. _]{1,40}", command)):

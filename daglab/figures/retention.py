@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from daglab import errors, files
+from daglab import errors, files, json_lines
 from daglab.figures import days, ledger, months
 
 ASIDE = "reset-"  # and a time: where a reset puts the months
@@ -63,7 +63,7 @@ def reset(root: Path, now: datetime) -> list[Path]:
     moved = []
     for path in paths:
         try:
-            with files.held_lines(path):
+            with json_lines.held(path):
                 os.rename(path, aside / path.name)
         except FileNotFoundError:  # another reset was faster
             continue
@@ -85,7 +85,7 @@ def _fold(path: Path, dry_run: bool, archive: Callable[[Path], object] | None) -
     """None where there is nothing to fold, or where it must not be."""
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(files.held_lines(path))
+            file = stack.enter_context(json_lines.held(path))
         except FileNotFoundError:  # a reset was faster
             return None
         size = os.fstat(file.fileno()).st_size

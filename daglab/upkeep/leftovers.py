@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from daglab import errors, files, process_table
-from daglab.dev import record, services
+from daglab import errors, files, json_lines, process_table
+from daglab.dev import record
 from daglab.upkeep import tree
 
 CACHE = f"{tree.HOME}/cache"
@@ -34,7 +34,7 @@ _AT_ROOT = re.compile(r"\.(daglab\.yaml|\.gitignore)\.[a-z0-9_]{8}")
 _EXPORTED = re.compile(r"\..+\.html(\.gz)?\.[a-z0-9_]{8}")
 _OF_EXPORT = re.compile(r"\.daglab-(\d{1,10})-[0-9a-f]{16}\.html")
 _TRACE = re.compile(r"requests(\.1)?\.jsonl")
-_LOG = re.compile(rf"({'|'.join(services.NAMES)})\.log(\.\d{{1,4}})?")
+_LOG = re.compile(rf"({'|'.join(record.SERVICES)})\.log(\.\d{{1,4}})?")
 _LOCK, _NEW = ".lock", ".json.new"
 
 
@@ -126,7 +126,7 @@ def remove(root: Path, found: Leftover) -> None:
         return
     with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
         if found.path.startswith(TRACES):
-            stack.enter_context(files.held_lines(root / found.path))
+            stack.enter_context(json_lines.held(root / found.path))
         elif found.path.endswith(_NEW):  # whoever changes a state holds its lock
             if not tree.is_own(root, tree.parent(found.path)):
                 raise Changed(found.path)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from daglab import config, errors, files
+from daglab import config, errors, files, json_lines
 from daglab.dev import record
 from daglab.upkeep import archives, contents, journal, tree
 
@@ -172,7 +172,7 @@ def _put(root: Path, move: journal.Move) -> None:
             os.link(new, name, dst_dir_fd=place, follow_symlinks=False)
             return
         if contents.is_lines(move.path):
-            stack.enter_context(files.held_lines(root / move.path))
+            stack.enter_context(json_lines.held(root / move.path))
         old = root / journal.OLD / move.path
         old.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.link(name, old, src_dir_fd=place, follow_symlinks=False)

@@ -5,16 +5,25 @@ from __future__ import annotations
 import contextlib
 import csv
 import functools
-import json
-import os
+import io
 import re
-import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daglab import config, config_keys, errors, events, export_record, files, output, parse, redaction, scales, sheets
+from daglab import (
+    config,
+    config_keys,
+    events,
+    export_record,
+    files,
+    json_lines,
+    output,
+    parse,
+    redaction,
+    scales,
+    sheets,
+)
 from daglab.figures import months, summary
 
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s\"'<>]+")
@@ -76,10 +85,9 @@ def lines(root: Path) -> Iterator[dict[str, Any]]:
     for path in months.paths(root):
         with contextlib.suppress(OSError):
             for text in months.lines(months.blocks(path)):
-                with contextlib.suppress(ValueError, RecursionError):
-                    line = json.loads(text) if text else None
-                    if isinstance(line, dict) and line.get("v") == events.VERSION and "command" in line:
-                        yield line
+                line = json_lines.parsed(text) if text else None
+                if line and line.get("v") == events.VERSION and "command" in line:
+                    yield line
 
 
 def without_secrets(text: str) -> str:
@@ -119,7 +127,7 @@ def _list(value: object) -> list[Any]:
 def _exports(root: Path) -> Iterator[Row]:
     removed = {}
     with contextlib.suppress(OSError):
-        for line in files.read_lines(root / export_record.FILE):
+        for line in json_lines.read(root / export_record.FILE):
             if isinstance(line.get("expired"), str) and "kept" not in line:
                 removed[line["expired"]] = line.get("at")
     for line in export_record.read(root):
@@ -130,8 +138,9 @@ def _exports(root: Path) -> Iterator[Row]:
 def _table(path: Path, columns: Sequence[str], counted: dict[str, int]) -> Iterator[Callable[[Row], None]]:
     """Write rows to a file that takes its name when all are written; what is given takes one."""
     counted[path.name] = 0
-    with _replacing(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
+    with files.replacing(path, mode=0o600, follow=False) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
+        writer = csv.writer(text, lineterminator="\n")
         writer.writerow(columns)
 
         def add(row: Row) -> None:
@@ -139,6 +148,7 @@ def _table(path: Path, columns: Sequence[str], counted: dict[str, int]) -> Itera
             counted[path.name] += 1
 
         yield add
+        text.detach()  # it has written all by then
 
 
 def _cell(value: Any) -> str:
@@ -156,28 +166,6 @@ def _cell(value: Any) -> str:
 def _told(text: str) -> str:
     """What is the same in many rows is looked through once."""
     return sheets.cell(without_secrets(text))
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Any]:
-    """A text file, for its owner alone, which is there whole once it is closed; a link is replaced, not followed."""
-    try:
-        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-            raise errors.InvalidInput(f"{path} is not an ordinary file.", "Name another folder with --output.")
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise errors.InvalidInput(
-            f"{path} can't be written: {error.strerror or error}.", "Make room, or name another folder with --output."
-        ) from error
 
 
 def _without(value: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from daglab import attach, files, observations
+from daglab import attach, json_lines, observations
 
 DAGLAB = [sys.executable, "-m", "daglab"]
 NOTEBOOK = """
@@ -82,7 +82,7 @@ def test_stopping_while_it_attaches(
     assert Path(result["output"]).exists()
     written = attach.parse_observations(graphql(attach.OBSERVATIONS_QUERY, key={"path": ["rich"]}))
     assert result["id"] in [entries.get(observations.ID_LABEL, {}).get("text") for entries in written]
-    [record] = files.read_lines(project / ".daglab" / "exports.jsonl")
+    [record] = json_lines.read(project / ".daglab" / "exports.jsonl")
     assert (record["id"], record["attach"]) == (result["id"], "unknown")
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -136,3 +137,24 @@ def _handler(standing: StandIn) -> type[BaseHTTPRequestHandler]:
             pass
 
     return Handler
+
+
+@pytest.fixture
+def at_once() -> Callable[[Sequence[list[str]]], list[int]]:
+    """Run commands of Python side by side."""
+    return _codes_of
+
+
+def _codes_of(commands: Sequence[list[str]]) -> list[int]:
+    """The exit codes of processes that all wait for a line on stdin before they begin."""
+    started = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for command in commands]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+    for process in started:
+        process.communicate(timeout=60)
+    return [process.returncode for process in started]

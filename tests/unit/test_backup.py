@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from daglab import errors, files, state
+from daglab import errors, files, json_lines, state
 from daglab.dev import record
 from daglab.doctor import folder, mending, origins, records
 from daglab.upkeep import archives, contents, journal, restoring, turns
@@ -173,7 +173,7 @@ def busy(project: Path) -> Iterator[None]:
 
     def change() -> None:
         while not stop.wait(0.005):
-            files.append_line(lines, {"v": 1, "text": "x" * 5000})
+            json_lines.append(lines, {"v": 1, "text": "x" * 5000})
             kept.update(text="y" * 5000)
             files.write_atomic(notebook, f"{random.random()}\n" * 20_000)
 
@@ -245,7 +245,7 @@ def test_restore_says_what_it_would_do_and_does_that(cli: Cli, project: Path) ->
 
 def test_records_that_have_grown_stay(project: Path) -> None:
     archive = created(project)
-    files.append_line(project / ".daglab/exports.jsonl", {"v": 1, "later": True})
+    json_lines.append(project / ".daglab/exports.jsonl", {"v": 1, "later": True})
     put(project / ".daglab/events/2026-01.jsonl", LINE.replace("run", "new") * 9)  # another one, which is longer
     changes = {each.entry.path: each.what for each in restoring.restore(project, archive, NOTEBOOKS)}
     assert changes[".daglab/exports.jsonl"] == "grown"

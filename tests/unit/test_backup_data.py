@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from daglab import config, files, sheets
+from daglab import config, json_lines, sheets
 from daglab.upkeep import tables
 
 Cli = Callable[..., Any]
@@ -58,7 +58,7 @@ def project(tmp_path: Path) -> Path:
 
 def record(root: Path, *lines: dict[str, Any]) -> None:
     for line in lines:
-        files.append_line(root / f".daglab/events/{line['at'][:7]}.jsonl", line)
+        json_lines.append(root / f".daglab/events/{line['at'][:7]}.jsonl", line)
 
 
 def written(root: Path, folder: Path) -> dict[str, list[dict[str, str]]]:
@@ -80,11 +80,11 @@ def test_what_is_on_record_stands_in_tables(cli: Cli, project: Path) -> None:
         event(60, ok=False, exit_code=4, error_code="not_good", seconds=2.5, runs=["r3"]),
         event(61, command="helpers.usage", usage=[{"name": "tokens", "amount": 1200, "labels": {"model": "m"}}]),
     )
-    files.append_line(
+    json_lines.append(
         project / ".daglab/exports.jsonl",
         {"v": 1, "id": "e1", "output": "exports/a.html", "ok": True, "targets": ["asset:a"], "link": SIGNED},
     )
-    files.append_line(project / ".daglab/exports.jsonl", {"v": 1, "expired": "e1", "at": "2026-11-20T00:00:00+00:00"})
+    json_lines.append(project / ".daglab/exports.jsonl", {"v": 1, "expired": "e1", "at": "2026-11-20T00:00:00+00:00"})
     done = cli("backup", "data", "--output", "out", "--json", cwd=project)
     assert done.exit_code == 0, done.stderr
     told = json.loads(done.stdout)
@@ -131,7 +131,7 @@ def test_no_secret_is_in_any_file(project: Path, tmp_path: Path) -> None:
     )
     for name in ("link", "output", "notebook", "partition", "expires_at"):
         line = {"v": 1, "id": name, "ok": True, "targets": [SIGNED], name: SIGNED}
-        files.append_line(project / ".daglab/exports.jsonl", line)
+        json_lines.append(project / ".daglab/exports.jsonl", line)
     written(project, tmp_path / "out")
     for path in (tmp_path / "out").iterdir():
         text = path.read_text()

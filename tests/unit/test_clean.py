@@ -22,8 +22,8 @@ from typing import Any
 
 import pytest
 
-from daglab import errors, files, state
-from daglab.dev import record, services
+from daglab import errors, files, json_lines, state
+from daglab.dev import record
 from daglab.figures import summary
 from daglab.upkeep import cleaning, leftovers, untouched
 
@@ -56,7 +56,7 @@ def age(path: Path, days: float) -> None:
 def expired(root: Path, name: str, text: str = "html") -> Path:
     path = put(root / name, text)
     line = {"v": 1, "id": name, "ok": True, "output": name, "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    files.append_line(root / ".daglab/exports.jsonl", {**line, "expires_at": (NOW - timedelta(days=1)).isoformat()})
+    json_lines.append(root / ".daglab/exports.jsonl", {**line, "expires_at": (NOW - timedelta(days=1)).isoformat()})
     return path
 
 
@@ -65,7 +65,7 @@ def scaffolded(root: Path, name: str, text: str = "app = 1\n") -> Path:
     path = put(root / "dagster/notebooks" / name, text)
     made = {"notebook": f"dagster/notebooks/{name}", "sha256": hashlib.sha256(text.encode()).hexdigest()}
     line = {"v": 1, "command": "scaffold", "at": NOW.isoformat(), "detail": {"made": [made]}}
-    files.append_line(root / f".daglab/events/{NOW:%Y-%m}.jsonl", line)
+    json_lines.append(root / f".daglab/events/{NOW:%Y-%m}.jsonl", line)
     return path
 
 
@@ -176,7 +176,7 @@ def test_older_than(cli: Cli, project: Path) -> None:
 
 
 def test_the_log_of_each_service_goes(cli: Cli, project: Path) -> None:
-    names = [f".daglab/logs/{name}.log" for name in sorted(services.NAMES)]
+    names = [f".daglab/logs/{name}.log" for name in sorted(record.SERVICES)]
     for name in names:
         put(project / name, days=8)
     assert removed(document(cli, project, "--yes")) == {"logs": names}
@@ -215,7 +215,7 @@ def recorded(root: Path, month: str, number: int) -> Path:
         line = {"v": 1, "id": f"{month}-{day}", "at": f"{month}-{day % 28 + 1:02}T10:00:00.000+00:00"}
         more = {"command": "run", "target": "asset:a", "ok": day % 3 > 0, "exit_code": 0, "error_code": None}
         counted = {"seconds": 1.5, "runs": [f"r{day}"], "requests": {"n": 1, "errors": 0, "ms": [3]}, "bytes": None}
-        files.append_line(path, {**line, **more, **counted, "rss_peak": 1, "usage": [], "detail": {}})
+        json_lines.append(path, {**line, **more, **counted, "rss_peak": 1, "usage": [], "detail": {}})
     return path
 
 
@@ -349,7 +349,7 @@ def test_what_a_hostile_record_names_stays(cli: Cli, project: Path, tmp_path: Pa
     for output in ("../outside.html", str(outside), "precious.html", "a\0b", ".", "", 7, None, ["x"]):
         line = {"v": 1, "id": str(output), "ok": True, "output": output, "expires_at": "2020-01-01T00:00:00+00:00"}
         sha256 = hashlib.sha256(b"html").hexdigest()
-        files.append_line(project / ".daglab/exports.jsonl", {**line, "sha256": sha256})
+        json_lines.append(project / ".daglab/exports.jsonl", {**line, "sha256": sha256})
     with (project / ".daglab/exports.jsonl").open("ab") as file:
         file.write(b"[" * 100_000 + b"\n\xff\xff\n{}\n")
     done = document(cli, project, "--yes")
@@ -495,7 +495,7 @@ def test_only_notebooks_that_nobody_has_touched_go(cli: Cli, project: Path) -> N
     same, changed, exported, with_state = (scaffolded(project, f"{name}.py") for name in "abcd")
     changed.write_text("app = 2\n")
     own = put(project / "dagster/notebooks/own.py")
-    files.append_line(project / ".daglab/exports.jsonl", {"v": 1, "id": "1", "notebook": "dagster/notebooks/c.py"})
+    json_lines.append(project / ".daglab/exports.jsonl", {"v": 1, "id": "1", "notebook": "dagster/notebooks/c.py"})
     state.manage(project, "dagster/notebooks/d.py", version=1).update(count=1)
     assert document(cli, project, "--yes")["removed"] == []
     assert removed(document(cli, project, "--yes", "--notebooks")) == {"notebooks": ["dagster/notebooks/a.py"]}
@@ -532,7 +532,7 @@ def test_events_name_nothing_outside_of_the_notebooks(cli: Cli, project: Path, n
     path = put(project / "src/x.py", "x")
     digest = hashlib.sha256(b"x").hexdigest()
     line = {"v": 1, "command": "scaffold", "detail": {"made": [{"notebook": named, "sha256": digest}, 1, None]}}
-    files.append_line(project / ".daglab/events/2026-11.jsonl", line)
+    json_lines.append(project / ".daglab/events/2026-11.jsonl", line)
     assert document(cli, project, "--yes", "--notebooks")["removed"] == []
     assert path.exists()
 

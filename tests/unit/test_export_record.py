@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from daglab import export_record, exports, files, notebooks
+from daglab import export_record, exports, json_lines, notebooks
 
 NOW = datetime(2026, 11, 20, tzinfo=timezone.utc)
 
@@ -103,7 +103,7 @@ def made(root: Path, name: str, days: int | None, *, identity: str = "", text: s
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-    files.append_line(
+    json_lines.append(
         root / export_record.FILE,
         {
             "v": 1,
@@ -173,7 +173,7 @@ def test_nothing_outside_is_ever_deleted(project: Path, tmp_path: Path, name: st
     (project / "folder").mkdir()
     line = {"v": 1, "id": "x", "ok": True, "output": name, "expires_at": (NOW - timedelta(1)).isoformat()}
     digest = hashlib.sha256(b"html").hexdigest()
-    files.append_line(project / export_record.FILE, {**line, "sha256": digest})
+    json_lines.append(project / export_record.FILE, {**line, "sha256": digest})
     assert export_record.expire(project, NOW).removed == ()
     assert mine.exists()
     assert (project / "sym.html").is_symlink()
@@ -195,7 +195,7 @@ def test_when_an_export_expires() -> None:
 
 def test_the_newest_good_export_of_a_target(project: Path) -> None:
     def line(identity: str, **more: Any) -> None:
-        files.append_line(project / export_record.FILE, {"v": 1, "id": identity, "ok": True, **more})
+        json_lines.append(project / export_record.FILE, {"v": 1, "id": identity, "ok": True, **more})
 
     line("1", targets=["asset:a"], partition=None)
     line("2", targets=["job:j", "asset:a", "asset:b"], partition=None)

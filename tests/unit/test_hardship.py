@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from daglab import config, errors, events, files, processes, web
+from daglab import config, errors, events, files, json_lines, processes, web
 
 DAGLAB = [sys.executable, "-m", "daglab"]
 Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
@@ -127,7 +127,7 @@ def test_a_lock_that_is_not_let_go_is_a_warning(
         with events.recording(tmp_path, "try"):
             pass
     assert "not recorded" in caplog.text
-    assert len(files.read_lines(line)) == 1
+    assert len(json_lines.read(line)) == 1
 
 
 def test_a_killed_keeper_takes_what_it_started_with_it(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from daglab import export_record, files, json_files
+from daglab import export_record, json_files, json_lines
 from daglab.dev import ports, record, services
 
 Cli = Callable[..., Any]
@@ -141,5 +141,5 @@ def test_the_doctor_itself(content: bytes, cli: Cli, tmp_path: Path, kept: Path)
 def test_lines_that_are_left_out_are_numbered(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_bytes(b'{"a":1}\n{\n[]\n{"b":2}\n\n{"c"')
     left_out: list[int] = []
-    assert files.read_lines(tmp_path / "x.jsonl", left_out) == [{"a": 1}, {"b": 2}]
+    assert json_lines.read(tmp_path / "x.jsonl", left_out) == [{"a": 1}, {"b": 2}]
     assert left_out == [2, 3, 5, 6]

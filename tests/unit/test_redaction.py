@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daglab import files, output, redaction
+from daglab import json_lines, output, redaction
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def test_a_hidden_token_is_left_out_everywhere(tmp_path: Path, capsys: pytest.Ca
     output.error(text, text)
     output.trace(text)
     output.document({"message": text})
-    files.append_line(tmp_path / "x.jsonl", {"message": text})
+    json_lines.append(tmp_path / "x.jsonl", {"message": text})
     said = capsys.readouterr()
     assert "s3cr3t" not in said.out + said.err + (tmp_path / "x.jsonl").read_text()
     assert json.loads((tmp_path / "x.jsonl").read_text()) == {"message": "Bearer ***, ***"}

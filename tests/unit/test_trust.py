@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daglab import config, errors, events, files, projects, trust
+from daglab import config, errors, events, json_lines, projects, trust
 
 USER = "http://127.0.0.1:3977"
 
@@ -103,5 +103,5 @@ def test_a_gitignore_that_leads_out_stays_as_it_is(project: Path, tmp_path: Path
 def test_a_line_is_never_appended_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "mine")
     with pytest.raises(OSError, match="symbolic links"):
-        files.append_line(tmp_path / "link", {})
+        json_lines.append(tmp_path / "link", {})
     assert not (tmp_path / "mine").exists()
