@@ -107,25 +107,6 @@ def bars(rows: Sequence[tuple[str, Mapping[str, float | None]]], *, title: str, 
     return _svg(title, words, plot.bottom + (ROW if more else 0), body)
 
 
-def sparkline(values: Sequence[float | None], unit: str = "") -> str:
-    """A line as high as text, to stand in a sentence or a table's cell; `unit` as in `line`."""
-    unit = _short(unit)
-    points = [(float(number), _number(value)) for number, value in enumerate(values)]
-    found = [y for _, y in points if y is not None]
-    plot = _Plot(3, 93, 3, 17, (0, max(1, len(points) - 1)), (min(found), max(found)) if found else (0, 1))
-    runs = list(_runs(_thinned(points, 96)))
-    path = "".join(_path(plot, run) for run in runs if len(run) > 1)
-    words = _words("", found, unit) if found else NOTHING
-    body = [
-        svg.title(words),
-        *([svg.tag("path", d=path, fill="none", stroke="currentColor", stroke_width=1.5)] if path else []),
-        *(_dot(plot, run[0], "currentColor") for run in runs if len(run) == 1),
-        _dot(plot, runs[-1][-1], COLOURS[0]) if runs else svg.rule(3, 10, 93, 10, 0.3),
-    ]
-    style = "width:6em;height:1.25em;vertical-align:-0.25em"
-    return svg.root("".join(body), viewBox="0 0 96 20", aria_label=words, style=style)
-
-
 def _short(unit: str) -> str:
     return svg.cut(svg.one_line(unit), LONGEST_UNIT)
 
@@ -228,10 +209,6 @@ def _drawn(plot: _Plot, number: int, runs: Sequence[Sequence[Point]]) -> str:
 def _stroked(path: str, number: int) -> str:
     look = {"stroke": COLOURS[number], "stroke_dasharray": DASHES[number % len(DASHES)]}
     return svg.tag("path", d=path, fill="none", stroke_width=2, stroke_linejoin="round", **look)
-
-
-def _dot(plot: _Plot, point: Point, colour: str) -> str:
-    return svg.tag("circle", cx=plot.across(point[0]), cy=plot.down(point[1]), r=2.5, fill=colour)
 
 
 def _path(plot: _Plot, run: Sequence[Point]) -> str:

@@ -148,6 +148,11 @@ def _amounts(row: token_counts.Row) -> dict[str, Any]:
     return {**line, **amounts}
 
 
+def _cells(row: list[object]) -> list[object]:
+    """A row as it is printed: what is not known is left empty."""
+    return ["" if cell is None else cell for cell in row]
+
+
 def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
@@ -159,21 +164,22 @@ def show_requests(result: Mapping[str, Any]) -> None:
         output.warn(f"{result['unreadable']} lines of .daglab/traces are left out: torn, foreign, or a newer daglab's.")
     if not result["requests"]:
         output.note(f"No requests are kept. {SWITCH_ON}")
-        rows = [tuple(each.values())[1:] for each in result["operations"]]
+        rows = [_cells(list(each.values())[1:]) for each in result["operations"]]
         output.table(rows, ("Command", "At", "Requests", "Errors", "Mean ms", "Most ms"))
         return
     lines: list[list[object]] = []
     for each in result["requests"]:
         outcome = " ".join(str(part) for part in (each["outcome"], each["error"]) if part)
         row = [each[name] for name in ("id", "at", "command", "name", "kind", "status", "ms", "bytes")]
-        lines.append(["" if cell is None else cell for cell in (*row, outcome)])
+        lines.append(_cells([*row, outcome]))
     output.table(lines, ("Id", "At", "Command", "Name", "Kind", "Status", "ms", "Bytes", "Outcome"))
 
 
 def show_replay(result: Mapping[str, Any]) -> None:
     """Print the differences, each with its path."""
     before, after = result["ms"]
-    output.note(f"{result['name']} of {result['at']}: {before} ms then, {after} ms now.")
+    then = "" if before is None else f"{before} ms then, "
+    output.note(f"{result['name']} of {result['at']}: {then}{after} ms now.")
     found = result["differences"]
     for each in (found or [])[:MOST_SHOWN]:
         sides = [_short(each[side]) for side in ("before", "after") if side in each]

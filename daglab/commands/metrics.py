@@ -12,9 +12,9 @@ from typing import Any
 import click
 
 from daglab import config, errors, events, files, output, scales
-from daglab.figures import exposition, retention, summary
+from daglab.figures import exposition, ledger, retention, summary
 
-STEPS = ("minute", "hour", "day")
+STEPS = list(ledger.STEPS)
 FORMATS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "json": lambda document: json.dumps(document, ensure_ascii=False, indent=1) + "\n",
     "csv": exposition.csv_text,

@@ -12,8 +12,6 @@ from daglab.doctor import findings
 from daglab.doctor.findings import Finding, Project
 
 PREFIX = "DAGLAB_"
-# Variables of daglab's own that stand for no key.
-OWN = {config.ENVIRONMENT, "DAGLAB_AUTH_TOKEN", "DAGLAB_DEV", "DAGLAB_TRACE", "DAGLAB_REQUIRE"}
 
 
 def load(directory: Path, flags: Mapping[str, Any]) -> Project:
@@ -63,7 +61,7 @@ def variables(environ: Mapping[str, str]) -> dict[str, str]:
 def _misspelt(project: Project) -> Iterator[Finding]:
     """Variables that daglab does not know and that look as if they were for it: one underscore, another letter."""
     known = variables(project.environ)
-    named = {*known, *OWN, *project.settings.token_variables}
+    named = {*known, *project.settings.token_variables}
     near: dict[str, str] = {}
     for name in sorted(project.environ):
         if name.startswith(PREFIX) and name not in named:

@@ -105,8 +105,8 @@ def csv_text(document: Mapping[str, Any]) -> str:
             told = ";".join(f"{name}={_plain(label)}" for name, label in labels)
             writer.writerow(("", f"{family.name}{suffix}", sheets.cell(told), _number(value)))
     for row in document["series"]:
-        for name in ("n", "failed", "requests"):
-            writer.writerow((row["at"], f"daglab_{'events' if name == 'n' else name}", "", row[name]))
+        for name, key in (("events", "n"), ("events_failed", "failed"), ("requests", "requests")):
+            writer.writerow((row["at"], f"daglab_{name}", "", row[key]))
         for name, amount in row["usage"].items():
             writer.writerow((row["at"], "daglab_usage_total", sheets.cell(f"name={_plain(name)}"), amount))
     return buffer.getvalue()

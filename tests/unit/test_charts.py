@@ -305,26 +305,6 @@ def test_bars_of_hard_numbers(unit: str) -> None:
         assert all(width <= charts.WIDTH for width in bar_widths(root))
 
 
-# sparklines
-
-
-def test_a_sparkline_in_words_and_as_high_as_text() -> None:
-    root = tree(charts.sparkline([1, 5, None, 3, 2], unit="s"))
-    assert root.findtext(f"{SVG}title") == root.get("aria-label") == "4 values from 1 s to 5 s, the last 2 s."
-    assert "em" in str(root.get("style"))
-    [runs] = lines(root)
-    assert [len(run) for run in runs] == [2, 2]
-    assert root.find(f"{SVG}circle") is not None
-
-
-def test_sparklines_of_hard_numbers() -> None:
-    for one, other in itertools.product(HARD, HARD):
-        given: Any = [one, other, 1]
-        tree(charts.sparkline(given))
-    everything: Any = HARD * 50
-    tree(charts.sparkline(everything))
-
-
 # all of them
 
 
@@ -335,7 +315,6 @@ def test_sparklines_of_hard_numbers() -> None:
         lambda text: charts.line({text: [(1, 2)]}, title=text, unit=text),
         lambda text: charts.bars([(text, {text: 1.0, "b": 2.0})], title=text, unit=text),
         lambda text: charts.line({}, title=text),
-        lambda text: charts.sparkline([1, 2], unit=text),
     ],
 )
 @pytest.mark.parametrize("text", HOSTILE)
@@ -367,7 +346,6 @@ def test_nothing_to_show(chart: str) -> None:
     root = tree(chart)
     assert texts(root) == ["Runs", "nothing to show yet"]
     assert words(root) == "nothing to show yet"
-    assert tree(charts.sparkline([])).get("aria-label") == "nothing to show yet"
 
 
 def test_text_is_large_enough_on_a_phone() -> None:

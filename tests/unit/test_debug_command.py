@@ -59,6 +59,13 @@ def test_requests_of_commands_that_were_not_traced(project: Path, cli: Run) -> N
     assert [path.read_text().count("\n") for path in events_before] == [2]  # reading leaves no event
 
 
+def test_what_no_request_has_measured_is_left_empty(project: Path, cli: Run) -> None:
+    events.append(project, events.Event("discover", traffic=web.Traffic([], errors=1)), NOW, 0.1)
+    done = cli("debug", "requests")
+    assert "discover" in done.stdout
+    assert "None" not in done.stdout
+
+
 def test_the_last_requests(project: Path, cli: Run) -> None:
     keep(project, *({**ENTRY, "id": f"{number:012}", "ms": number} for number in range(30)))
     assert [each["ms"] for each in read(cli("debug", "requests", "--json"))["requests"]] == list(range(29, 9, -1))

@@ -98,6 +98,8 @@ def test_the_rows_of_csv(project: Path, cli: Cli) -> None:
     assert totals["daglab_usage_total", "name=tokens;kind=prompt;model=small"] == "1200"
     counts = [row["value"] for row in rows if row["metric"] == "daglab_events" and row["at"]]
     assert counts == ["1"] * 6
+    series = {row["metric"] for row in rows if row["at"]}
+    assert series == {"daglab_events", "daglab_events_failed", "daglab_requests", "daglab_usage_total"}
 
 
 @pytest.mark.parametrize("own", [".daglab/events/2026-11.jsonl", ".daglab/new.json", "daglab.yaml"])
