@@ -1,8 +1,8 @@
-"""Cells of CSV files, as a person's spreadsheet and a script both read them."""
+"""Tables as text: the cells of CSV files, as a person's spreadsheet and a script both read them, and Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of one
@@ -21,3 +21,16 @@ def cell(value: Any) -> str:
         return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     text = str(value)
     return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def markdown(headers: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """A Markdown table, `None.` for one without rows; nothing in a cell is markup, and numbers have six digits."""
+    lines = ["| " + " | ".join(map(plain, row)) + " |\n" for row in rows]
+    above = [f"| {' | '.join(map(plain, headers))} |\n", f"| {' | '.join('---' for _ in headers)} |\n"]
+    return "".join([*above, *lines]) if lines else "None.\n"
+
+
+def plain(value: object) -> str:
+    """A value as a line of Markdown in which nothing is markup."""
+    text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())
+    return "".join(f"\\{letter}" if letter in "\\|`*_<>[]" else letter for letter in text)

@@ -63,12 +63,11 @@ def as_csv(result: Mapping[str, Any]) -> str:
 
 def as_markdown(result: Mapping[str, Any]) -> str:
     """The sections of the result as Markdown: a heading and a table each."""
-    parts = [f"# Dagster {_escaped(result['dagster_version'])}\n"]
+    parts = [f"# Dagster {sheets.plain(result['dagster_version'])}\n"]
     for name, (headers, row) in _TABLES.items():
         if name in result:
-            lines = [headers, ["---"] * len(headers), *(map(_escaped, row(each)) for each in result[name])]
-            table = "\n".join(f"| {' | '.join(line)} |" for line in lines) if result[name] else "None."
-            parts.append(f"## {name.capitalize()} ({_counted(result, name)})\n\n{table}\n")
+            table = sheets.markdown(headers, map(row, result[name]))
+            parts.append(f"## {name.capitalize()} ({_counted(result, name)})\n\n{table}")
     return "\n".join(parts)
 
 
@@ -169,12 +168,6 @@ def _place(row: Mapping[str, Any]) -> str:
 def _metadata_line(row: Mapping[str, Any]) -> list[str]:
     """The metadata as one cell, where it is in the row at all."""
     return [_summary(sheets.cell(row["metadata"]))] if "metadata" in row else []
-
-
-def _escaped(text: object) -> str:
-    """Text in a cell of a Markdown table: nothing in it is markup."""
-    plain = str(text or "").replace("\\", "\\\\").replace("\n", " ").replace("\r", " ")
-    return "".join(f"\\{letter}" if letter in "|`*_<>[]" else letter for letter in plain)
 
 
 _NAMES = {"assets": "key"}

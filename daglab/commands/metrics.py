@@ -57,9 +57,9 @@ def show(document: Mapping[str, Any], step: str) -> None:
     seconds, requests, runs = document["seconds"], document["requests"], document["runs"]
     output.table(
         [
-            ("operations", document["events"], document["failed"], *_spread(seconds, 1)),
-            ("requests", requests["n"], requests["errors"], *_spread(requests, 0.001)),
-            ("runs", runs["launched"], runs["failed"], *_spread(document["deployed"]["seconds"], 1)),
+            ("operations", document["events"], document["failed"], *summary.spread(seconds)),
+            ("requests", requests["n"], requests["errors"], *summary.spread(requests, 0.001)),
+            ("runs", runs["launched"], runs["failed"], *summary.spread(document["deployed"]["seconds"])),
             ("exports", document["exports"]["n"], document["exports"]["failed"], "", "", "", ""),
         ],
         ("Counted", "All", "Failed", "Mean", "p50", "p95", "p99"),
@@ -97,21 +97,6 @@ def show(document: Mapping[str, Any], step: str) -> None:
     )
     if len(series) > MOST_ROWS:
         output.note(f"The last {MOST_ROWS} of {len(series)}; --json has all.")
-
-
-def tell_skipped(document: Mapping[str, Any]) -> None:
-    """Say on stderr what could not be counted."""
-    for flaw in summary.flaws(document):
-        output.warn(flaw)
-    if summary.are_quantiles_partial(document):
-        output.note("Older events are kept as sums of days: p50, p95 and p99 are of the others.")
-
-
-def _spread(numbers: Mapping[str, Any], factor: float) -> list[str]:
-    return [
-        scales.figure(numbers[name] * factor, "s") if numbers[name] is not None else ""
-        for name in ("mean", *exposition.QUANTILES)
-    ]
 
 
 def _can_show(letters: str) -> bool:
@@ -158,7 +143,8 @@ def show_command(since: str | None, until: str | None, step: str, as_json: bool)
     if as_json:
         output.document({"ok": True, **document})
         return
-    tell_skipped(document)
+    for flaw in summary.flaws(document):
+        output.warn(flaw)
     if document["events"]:
         show(document, step)
     else:
@@ -181,9 +167,11 @@ def usage_command(since: str | None, until: str | None, by: str, as_json: bool) 
     if as_json:
         output.document({"ok": True, "since": document["since"], "until": document["until"], "by": by, "usage": rows})
         return
-    tell_skipped(document)
+    for flaw in summary.flaws(document):
+        output.warn(flaw)
     if not rows:
-        output.note("No usage was recorded in this time.")
+        output.note("No usage was recorded in this time; daglab.helpers.record_usage does it.")
+        return
     columns = ["name", *([by] if by != "name" else []), "amount", "n"]
     output.table(
         [
@@ -217,7 +205,8 @@ def export_command(
     if path is not None:
         settings.refuse_own(path)
     document = figures(settings.root, since, until, step)
-    tell_skipped(document)
+    for flaw in summary.flaws(document):
+        output.warn(flaw)
     if as_json and path is None:
         output.document({"ok": True, **document})
         return

@@ -11,7 +11,6 @@ from daglab import config, output, scales
 from daglab.figures import summary
 
 MOST = 10  # rows of a table of what there may be very many of
-SPREAD = ("mean", "p50", "p95", "p99")
 
 
 def result(document: Mapping[str, Any], by: str | None) -> dict[str, Any]:
@@ -54,14 +53,6 @@ def show(document: Mapping[str, Any], by: str | None) -> None:
 _COLUMNS = ("N", "Failed", "Well", "Mean", "p50", "p95", "p99")
 
 
-def tell_skipped(document: Mapping[str, Any]) -> None:
-    """Say on stderr what could not be counted."""
-    for flaw in summary.flaws(document):
-        output.warn(flaw)
-    if summary.are_quantiles_partial(document):
-        output.note("Older events are kept as sums of days: p50, p95 and p99 are of the others.")
-
-
 def _runs(document: Mapping[str, Any]) -> None:
     """Deployed runs beside those in a notebook's own process."""
     runs, in_process = document["runs"], document["in_process"]
@@ -70,7 +61,7 @@ def _runs(document: Mapping[str, Any]) -> None:
         other = runs["launched"] - runs["ok"] - runs["failed"]
         output.data(told + (f", {other} not followed to their end" if other > 0 else ""))
     rows = [
-        (name, each["n"], each["failed"], *_spread(each["seconds"]))
+        (name, each["n"], each["failed"], *summary.spread(each["seconds"]))
         for name, each in (("deployed", document["deployed"]), ("in process", in_process))
         if each["n"]
     ]
@@ -78,7 +69,7 @@ def _runs(document: Mapping[str, Any]) -> None:
 
 
 def _row(name: object, row: Mapping[str, Any]) -> tuple[object, ...]:
-    return (name, row["n"], row["failed"], _rate(row), *_spread(row["seconds"]))
+    return (name, row["n"], row["failed"], _rate(row), *summary.spread(row["seconds"]))
 
 
 def _rate(row: Mapping[str, Any]) -> str:
@@ -92,12 +83,10 @@ def _share(failed: int, done: int) -> str:
     return f" ({100 * failed / done:.3g} %)" if failed else ""
 
 
-def _spread(seconds: Mapping[str, Any]) -> list[str]:
-    return ["" if seconds[name] is None else scales.figure(seconds[name], "s") for name in SPREAD]
-
-
 def _times(seconds: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {told}" for name, told in zip(SPREAD, _spread(seconds), strict=True) if told)
+    return ", ".join(
+        f"{name} {told}" for name, told in zip(summary.SPREAD, summary.spread(seconds), strict=True) if told
+    )
 
 
 def _labels(labels: Mapping[str, str]) -> str:
@@ -134,8 +123,9 @@ def command(since: str | None, until: str | None, by: str | None, as_json: bool)
     if as_json:
         output.document(result(document, by))
         return
-    tell_skipped(document)
+    for flaw in summary.flaws(document):
+        output.warn(flaw)
     if document["events"]:
         show(document, by)
     else:
-        output.data("Nothing was recorded in this time." if since or until else "Nothing is recorded here yet.")
+        output.note("Nothing was recorded in this time." if since or until else "Nothing is recorded here yet.")

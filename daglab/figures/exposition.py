@@ -118,7 +118,7 @@ def markdown(document: Mapping[str, Any]) -> str:
     parts = [
         "# What was done\n",
         f"From {document['since'] or 'the beginning'} to {document['until'] or document.get('last') or 'now'}.\n",
-        _table(
+        sheets.markdown(
             ("figure", "value"),
             [
                 ("operations", document["events"]),
@@ -233,21 +233,4 @@ def _timestamp(at: str) -> float:
 
 
 def _section(title: str, headers: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    return f"## {title}\n\n{_table(headers, rows)}" if rows else ""
-
-
-def _table(headers: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
-    lines = [headers, tuple("---" for _ in headers), *rows]
-    return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return (
-        re.sub(r"([\\|`*_<>\[\]])", r"\\\1", str(value).replace("\r", " ").replace("\n", " "))
-        if value != "---"
-        else value
-    )
+    return f"## {title}\n\n{sheets.markdown(headers, rows)}" if rows else ""

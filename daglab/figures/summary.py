@@ -7,11 +7,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from daglab import errors, parse
+from daglab import errors, parse, scales
 from daglab.figures import cells, ledger, months, values
 
 Period = tuple[datetime | None, datetime | None]
 BY = ("day", "command", "target")
+SPREAD = ("mean", "p50", "p95", "p99")
 
 
 def collect(
@@ -32,7 +33,7 @@ def collect(
 
 
 def flaws(document: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence for each thing that a document could not count."""
+    """A sentence for each thing that a document could not count in full."""
     skipped = document["skipped"]
     if skipped["unreadable"]:
         yield f"{skipped['unreadable']} lines can't be read: `daglab doctor --deep` names them."
@@ -40,11 +41,13 @@ def flaws(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"{skipped['newer']} lines were written by a newer daglab, and are not counted."
     if skipped["files"]:
         yield f"{skipped['files']} files of .daglab/events can't be read: look at their permissions."
+    if document["seconds"]["measured"] < document["seconds"]["n"]:
+        yield "Older events are kept as sums of days: p50, p95 and p99 are of the others."
 
 
-def are_quantiles_partial(document: Mapping[str, Any]) -> bool:
-    """Whether some durations are only there as sums of days, so that the quantiles are of the others."""
-    return bool(document["seconds"]["measured"] < document["seconds"]["n"])
+def spread(numbers: Mapping[str, Any], factor: float = 1) -> list[str]:
+    """The `SPREAD` of durations for people, times `factor` in seconds; empty text for what was not measured."""
+    return [scales.figure(numbers[name] * factor, "s") if numbers[name] is not None else "" for name in SPREAD]
 
 
 def period(since: str | None, until: str | None) -> Period:

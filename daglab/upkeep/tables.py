@@ -189,22 +189,22 @@ def _summary(name: str, figures: Row, counted: Row) -> str:
     ]
     skipped = figures["skipped"]
     parts = [
-        f"# {_markdown(name)}\n",
-        _rows(("What", "How much"), facts),
+        f"# {sheets.plain(without_secrets(name))}\n",
+        _markdown(("What", "How much"), facts),
         "## Commands\n",
-        _rows(
+        _markdown(
             ("Command", "Times", "Failed", "Time"),
             [(each["command"], each["n"], each["failed"], _times(each["seconds"])) for each in figures["commands"]],
         ),
         "## Errors\n",
-        _rows(("Code", "Times"), [(each["code"], each["n"]) for each in figures["errors"]]),
+        _markdown(("Code", "Times"), [(each["code"], each["n"]) for each in figures["errors"]]),
         "## Usage\n",
-        _rows(
+        _markdown(
             ("Name", "Labels", "Amount"),
             [(each["name"], sheets.cell(each["labels"]), each["amount"]) for each in figures["usage"]],
         ),
         "## Files\n",
-        _rows(("File", "Rows"), sorted(counted.items())),
+        _markdown(("File", "Rows"), sorted(counted.items())),
         f"Left out: {skipped['newer']} lines of a newer daglab, {skipped['unreadable']} that can't be read.",
     ]
     return "\n".join(parts)
@@ -217,12 +217,7 @@ def _times(took: Row) -> str:
     return ", ".join(f"{name} {scales.figure(value, 's')}" for name, value in ends if value is not None)
 
 
-def _rows(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [headers, ["---"] * len(headers), *([_markdown(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n" if len(lines) > 2 else "None.\n"
-
-
-def _markdown(cell: object) -> str:
-    """Text in a cell of a table: nothing in it is markup."""
-    plain = " ".join(without_secrets(str(cell)).replace("\\", "\\\\").split())
-    return "".join(f"\\{letter}" if letter in "|`*_<>[]#" else letter for letter in plain)
+def _markdown(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    return sheets.markdown(
+        headers, ([without_secrets(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    )
