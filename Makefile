@@ -28,8 +28,9 @@ test-matrix: $(READY)  ## Try the commands on Dagster 1.5.14, 1.8.13 and the new
 
 check: lint types test docs  ## Everything that CI checks.
 
-check-slow: test-matrix  ## What takes longer: the version matrix, a minute of killed writers.
+check-slow: test-matrix  ## What takes longer: the version matrix, killed writers and exports.
 	$(BIN)/python scripts/faults/writers.py --seconds 60
+	$(BIN)/python scripts/faults/exports.py --exports 60
 
 lint: $(READY)  ## Check style and format.
 	$(BIN)/ruff check .
@@ -47,6 +48,7 @@ bench: $(READY)  ## Measure, side by side in one run.
 	$(BIN)/python scripts/bench/run.py
 	$(BIN)/python scripts/bench/follow.py
 	$(BIN)/python scripts/bench/export.py
+	$(BIN)/python scripts/bench/batch.py
 	$(BIN)/python scripts/bench/dev.py
 	$(BIN)/python scripts/bench/track.py
 	$(BIN)/python scripts/bench/stats.py

@@ -8,17 +8,12 @@ is unknown no second way is tried: what can be read back is attached, the rest i
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
+from datetime import datetime, timezone
 from typing import Any
-from urllib.parse import quote
 
-from daglab import config, dagster_api, entities, errors, observations, parse, partitions, processes, web
-from daglab.dev import record
+from daglab import config, dagster_api, entities, errors, observations, parse, partitions, reports, web
 
 # What each way is for the sandbox.
 OPERATIONS = {
@@ -26,28 +21,19 @@ OPERATIONS = {
     "rest": "report_asset_observation",
     "graphql": "reportRunlessAssetEvents",
 }
-CHILD = Path(__file__).parent / "children" / "observation.py"
-CHILD_TIMEOUT = 120.0  # seconds; importing dagster takes 2 to 5 on an idle machine
 READ_BACK_TIMEOUT = 15.0
+# What was under way when a process was killed may still be written: its keeper gives its children 7 seconds.
+SETTLED_AFTER = 8.0
+BROKEN_OFF_FOR = 150.0  # so long after it was begun, nothing of it can still be under way
+NEWEST, MANY = 20, 1000  # so many observations are looked at for a fresh one, and for one that may be older at first
 BEFORE_AGAIN = "Look at the asset's page before you attach again."
 
-NEWEST_RUN_QUERY = """
-query NewestRun {
-  runsOrError(limit: 1) {
-    __typename
-    ... on Runs { results { runId } }
-    ... on InvalidPipelineRunsFilterError { message }
-    ... on PythonError { message }
-  }
-}
-"""
-
 OBSERVATIONS_QUERY = """
-query Observations($key: AssetKeyInput!) {
+query Observations($key: AssetKeyInput!, $limit: Int) {
   assetNodeOrError(assetKey: $key) {
     __typename
     ... on AssetNode {
-      assetObservations(limit: 20) {
+      assetObservations(limit: $limit) {
         partition description
         metadataEntries {
           __typename label
@@ -74,14 +60,6 @@ mutation Report($params: ReportRunlessAssetEventsParams!) {
 """
 
 
-class NothingWritten(errors.NotSetUp):
-    """This way can't be used here, and nothing was written."""
-
-
-class NoWay(errors.Unreachable):
-    """What answers is not the endpoint that was asked for, and nothing was written."""
-
-
 def permit(api: dagster_api.DagsterApi, via: str | None) -> None:
     """Raise `NotAuthorised` when the sandbox allows none of the ways that may be taken. Nothing is sent."""
     if via != observations.COMPUTE and not _allowed(api, via):
@@ -94,22 +72,22 @@ def _allowed(api: dagster_api.DagsterApi, via: str | None) -> list[str]:
     return [way for way in observations.WAYS if via in (None, way) and (allowed is None or OPERATIONS[way] in allowed)]
 
 
-def targets(api: dagster_api.DagsterApi, settings: config.Config, target: parse.AttachTarget) -> list[tuple[str, ...]]:
-    """The keys of the assets that an export is to be attached to; none for a job without assets.
+def targets(api: dagster_api.DagsterApi, settings: config.Config, aim: parse.AttachTarget) -> list[observations.Target]:
+    """The assets and partitions that an export is to be attached to; none for a job without assets.
 
     Dagster stores observations of misspelt keys and partitions, so both are checked here. Raises `InvalidInput`.
     """
     dagster = settings.dagster
     where = {"repository": dagster.repository_name, "location": dagster.repository_location_name}
-    if target.job is None:
-        found = entities.require_assets(api, [target.asset])
-        if target.partition is not None:
-            _check_partition(api, found[0], target.partition)
-        return [target.asset]
-    job = entities.find_job(api, target.job, **where)
+    if aim.job is None:
+        found = entities.require_assets(api, [aim.asset])
+        if aim.partition is not None:
+            _check_partition(api, found[0], aim.partition)
+        return [observations.Target(aim.asset, aim.partition)]
+    job = entities.find_job(api, aim.job, **where)
     assets = entities.assets(api)
     here = [asset for asset in assets if (asset.location, asset.repository) == (job.location, job.repository)]
-    return [asset.key for asset in here if job.name in asset.jobs]
+    return [observations.Target(asset.key) for asset in here if job.name in asset.jobs]
 
 
 def _check_partition(api: dagster_api.DagsterApi, asset: entities.Asset, partition: str) -> None:
@@ -122,7 +100,7 @@ def _check_partition(api: dagster_api.DagsterApi, asset: entities.Asset, partiti
 
 def page(api: dagster_api.DagsterApi, key: tuple[str, ...]) -> str:
     """Where people see it: the asset's page in Dagster."""
-    return f"{api.url}/assets/{_path(key)}?view=events"
+    return f"{api.url}/assets/{reports.path(key)}?view=events"
 
 
 def attach(
@@ -145,7 +123,7 @@ def attach(
     for way in ways:
         try:
             doubt = _report(api, settings, observation, way, python, asked_for=via is not None)
-        except (NothingWritten, NoWay):
+        except (reports.NothingWritten, reports.NoWay):
             if via or way == ways[-1]:
                 raise
             continue
@@ -163,16 +141,70 @@ def _report(
     asked_for: bool,
 ) -> str | None:
     """Report by one of the ways: why it is not known whether it was written, None when it was."""
+    if way == "graphql":
+        return _by_graphql(api, observation)
     if way == "instance":
-        return _by_instance(api, settings, observation, python, asked_for=asked_for)
-    return _by_rest(api, observation) if way == "rest" else _by_graphql(api, observation)
+        event = {
+            "asset_key": observation.asset,
+            "description": observation.description,
+            "partition": observation.partition,
+            "entries": [vars(entry) for entry in observation.entries],
+        }
+        return reports.by_instance(api, settings, event, python, asked_for=asked_for)
+    body: dict[str, Any] = {"description": observation.description, "metadata": observation.metadata}
+    if observation.partition is not None:
+        body["partition"] = observation.partition
+    return reports.by_rest(api, OPERATIONS["rest"], observation.asset, body, "observation")
 
 
-@dagster_api.reading("runsOrError")
-def parse_newest_run(data: Mapping[str, Any]) -> str | None:
-    """The id of the newest run in the answer to `NEWEST_RUN_QUERY`; None where there was none yet."""
-    results = dagster_api.expect(data, "runsOrError", "Runs")["results"]
-    return str(results[0]["runId"]) if results else None
+def find(
+    api: dagster_api.DagsterApi, observation: observations.Observation, begun_at: datetime | None = None
+) -> observations.Attached | None:
+    """The observation of that id, where Dagster has it; `via` is as it looks. None for sure, or it raises.
+
+    `begun_at` is when something began to write it and broke off: what may be under way yet is waited for. Raises
+    `OutcomeUnknown` where nobody can tell, because Dagster does not answer.
+    """
+    deadline = settled_by(begun_at)
+    limit: int | None = MANY
+    while True:
+        try:
+            found = _newest(api, observation, limit)
+        except dagster_api.Refused:  # the asset is gone, and with it what was attached
+            return None
+        except errors.DaglabError as error:
+            raise errors.OutcomeUnknown(
+                f"It can't be found out whether {observation.id} is attached: {error.message}", BEFORE_AGAIN
+            ) from error
+        for entries in found:
+            if _is(entries, observation):
+                return observations.Attached(_way(entries), *_link(entries, observation.link))
+        if limit is not None and len(found) >= limit:
+            limit = None
+        elif time.monotonic() >= deadline:
+            return None
+        else:
+            time.sleep(0.5)
+
+
+def settled_by(begun_at: datetime | None) -> float:
+    """Until when (as time.monotonic) something may still be written that was begun then, and was broken off."""
+    left = 0.0 if begun_at is None else BROKEN_OFF_FOR - (datetime.now(timezone.utc) - begun_at).total_seconds()
+    return time.monotonic() + min(max(left, 0.0), SETTLED_AFTER)
+
+
+def _way(entries: Mapping[str, Mapping[str, Any]]) -> str:
+    """The way that an observation must have come: only one writes paths, and one writes no entries at all."""
+    if any(entry.get("__typename") == "PathMetadataEntry" for entry in entries.values()):
+        return "instance"
+    return "rest" if observations.ID_LABEL in entries else "graphql"
+
+
+def _newest(
+    api: dagster_api.DagsterApi, observation: observations.Observation, limit: int | None
+) -> list[dict[str, dict[str, Any]]]:
+    variables = {"key": {"path": list(observation.asset)}, "limit": limit}
+    return parse_observations(dagster_api.query(api, OBSERVATIONS_QUERY, variables))
 
 
 @dagster_api.reading("assetNodeOrError")
@@ -189,97 +221,6 @@ def parse_observations(data: Mapping[str, Any]) -> list[dict[str, dict[str, Any]
         }
         for observation in node["assetObservations"]
     ]
-
-
-def _by_instance(
-    api: dagster_api.DagsterApi,
-    settings: config.Config,
-    observation: observations.Observation,
-    python: str,
-    *,
-    asked_for: bool,
-) -> str | None:
-    """Report from the project's Python, after proof that its instance is the one that the server shows.
-
-    Gives back why it is not known whether it was written, None when it was.
-    """
-    if not asked_for and not parse.is_loopback(api.url):
-        raise NothingWritten(f"{api.url} is not on this machine.", "Name the way with --via.")
-    home = os.environ.get("DAGSTER_HOME") or home_of_dev(settings, api.url)
-    if not home:
-        raise NothingWritten("DAGSTER_HOME is not set.", "Set it to the folder that the deployment runs with.")
-    asked_at = int(time.time())
-    # A run's id is unique, so two instances that have the same newest run are one.
-    newest = parse_newest_run(dagster_api.query(api, NEWEST_RUN_QUERY))
-    if newest is None:
-        raise NothingWritten(
-            "The deployment has no run yet, so nothing proves that DAGSTER_HOME is its own.",
-            "Materialize something first, or use --via rest.",
-        )
-    request = {
-        "asset_key": observation.asset,
-        "description": observation.description,
-        "partition": observation.partition,
-        "newest_run": newest,
-        "asked_at": asked_at,
-        "entries": [vars(entry) for entry in observation.entries],
-    }
-    environ = processes.without_secrets(os.environ, settings.token_variables)
-    environ.update(DAGSTER_HOME=home, DAGLAB_OBSERVATION=json.dumps(request))
-    return _judge(processes.run([python, CHILD], timeout=CHILD_TIMEOUT, env=environ))
-
-
-def home_of_dev(settings: config.Config, url: str) -> str | None:
-    """The folder of the Dagster that `daglab dev` runs for this project, if that is the deployment."""
-    found = record.read(settings.root).get("dagster") if record.is_running(settings.root) else None
-    return str(found["home"]) if isinstance(found, dict) and found.get("url") == url and found.get("home") else None
-
-
-def _judge(finished: processes.Finished) -> str | None:
-    """What the child did; without a word about writing it wrote nothing."""
-    said: dict[str, Any] = {}
-    for line in finished.stdout.splitlines():
-        with contextlib.suppress(ValueError):
-            word = json.loads(line)
-            said.update(word if isinstance(word, dict) else {})
-    if said.get("written"):
-        return None
-    last = (finished.stderr.strip().splitlines() or [f"it ended with {finished.returncode} and no word"])[-1]
-    reason = f"it was not done after {CHILD_TIMEOUT:g} s" if finished.timed_out else last.strip()
-    if said.get("writing"):
-        return f"the report to the Dagster instance broke off ({reason})"
-    raise NothingWritten(
-        f"The Dagster instance can't be used: {str(said.get('refused') or reason).rstrip('.')}.",
-        "Set DAGSTER_HOME and dagster.python to the deployment's own, or use --via rest.",
-    )
-
-
-def _by_rest(api: dagster_api.DagsterApi, observation: observations.Observation) -> str | None:
-    """Dagster's REST endpoint, which takes JSON's own types alone, and just this content type.
-
-    Gives back why it is not known whether it was written, None when it was.
-    """
-    metadata = {entry.label: entry.value for entry in observation.entries}
-    body: dict[str, Any] = {"description": observation.description, "metadata": metadata}
-    if observation.partition is not None:
-        body["partition"] = observation.partition
-    if {".", ".."} & set(observation.asset):  # a path with these leads elsewhere, whatever is done to it
-        raise errors.InvalidInput("The asset's key has a part that can't stand in an address.", "Use --via graphql.")
-    url = f"{api.url}/report_asset_observation/{_path(observation.asset)}"
-    try:
-        response = web.send(api.session, "POST", url, operation="report_asset_observation", json=body)
-    except web.AnswerLost as lost:
-        return lost.message.rstrip(".")
-    except errors.NotAuthorised as refused:
-        raise errors.NotAuthorised(
-            refused.message, f"Does the webserver run with --read-only? Otherwise: {refused.hint}"
-        ) from None
-    answer = _json(response)
-    if response.status_code == 200:
-        return None if isinstance(answer, dict) else f"{parse.display_url(url)} answered, but not as Dagster does"
-    if response.status_code >= 500:
-        return f"{parse.display_url(url)} answered {response.status_code}"
-    raise _refused(url, response.status_code, answer)
 
 
 def _by_graphql(api: dagster_api.DagsterApi, observation: observations.Observation) -> str | None:
@@ -299,39 +240,14 @@ def _by_graphql(api: dagster_api.DagsterApi, observation: observations.Observati
     return None
 
 
-def _path(key: tuple[str, ...]) -> str:
-    return "/".join(quote(part, safe="") for part in key)
-
-
-def _refused(url: str, status: int, answer: Any) -> errors.DaglabError:
-    """An answer that says that nothing was written: Dagster's own words, or somebody else's status."""
-    said = answer.get("error") if isinstance(answer, dict) else None
-    if said:
-        hint = "Dagster's own log may say more; nothing was attached."
-        return errors.InvalidInput(f"Dagster refused the observation: {dagster_api.shorten(str(said))}", hint)
-    return NoWay(
-        f"{parse.display_url(url)} answered {status}, so nothing was attached.",
-        "Is this Dagster's own webserver, and does the proxy before it let /report_asset_observation through? "
-        "--via graphql goes another way.",
-    )
-
-
-def _json(response: Any) -> Any:
-    try:
-        return response.json()
-    except ValueError:
-        return None
-
-
 def _read_back(
     api: dagster_api.DagsterApi, observation: observations.Observation, doubt: str | None
 ) -> tuple[str | None, str | None]:
     """The link of the observation as Dagster shows it; only what can be read back is attached."""
     deadline = time.monotonic() + READ_BACK_TIMEOUT
-    key = {"path": list(observation.asset)}
     while True:
         try:
-            found = parse_observations(dagster_api.query(api, OBSERVATIONS_QUERY, {"key": key}))
+            found = _newest(api, observation, NEWEST)
             unread = "it is not among the newest observations"
         except errors.DaglabError as error:
             found, unread = [], error.message.rstrip(".")
@@ -345,11 +261,16 @@ def _read_back(
 
 
 def _is(entries: Mapping[str, Mapping[str, Any]], observation: observations.Observation) -> bool:
-    """Whether this is the one that was reported: its id stands in an entry, or on a line of the description."""
-    own = entries[""]
-    known = entries.get(observations.ID_LABEL, {}).get("text") == observation.id
-    told = f"{observations.ID_LABEL}: {observation.id}" in own["description"].splitlines()
-    return (known or told) and own["partition"] == observation.partition
+    """Whether this is the one that was reported, by its id in an entry, or on a line of the description.
+
+    One that was attached again with a new link has more after a plus.
+    """
+    own, said = entries[""], f"{observations.ID_LABEL}: "
+    told = [line.removeprefix(said) for line in own["description"].splitlines() if line.startswith(said)]
+    known = [*told, str(entries.get(observations.ID_LABEL, {}).get("text"))]
+    return observation.id in [each.partition("+")[0] for each in known] + known and (
+        own["partition"] == observation.partition
+    )
 
 
 def _link(entries: Mapping[str, Mapping[str, Any]], link: str | None) -> tuple[str | None, str | None]:

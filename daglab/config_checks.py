@@ -12,6 +12,7 @@ from daglab import errors, parse
 LONGEST = 2_000_000  # seconds, 23 days: sockets can't wait longer (milliseconds in 31 bits)
 LONGEST_KEPT = 36_500  # days, a hundred years: dates end in the year 9999
 AUTH_TYPES = ("bearer", "basic", "custom", "dagster-plus")
+PROVIDERS = ("s3", "gcs", "azure")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 SMALLEST_LOG = 100_000  # bytes
 FROM_VARIABLE = "env:"  # a header's value that starts so names the variable that holds it
@@ -107,6 +108,28 @@ def headers(value: Mapping[str, str]) -> str | None:
 def is_secret_header(name: str) -> bool:
     """Whether a header's value is a secret, by its name."""
     return re.search("auth|token|key|secret|cookie|password", name, re.IGNORECASE) is not None
+
+
+def provider(value: str) -> str | None:
+    """One of the clouds."""
+    return None if value in PROVIDERS else f"it must be one of {', '.join(PROVIDERS)}"
+
+
+def bucket(value: str) -> str | None:
+    """What may be the name of a bucket or a container; each cloud has rules of its own besides."""
+    valid = re.fullmatch(r"[a-z0-9$][a-z0-9._-]*", value) and ".." not in value
+    return None if valid else "it must be a name alone, of small letters, digits, and . _ - within"
+
+
+def key(value: str) -> str | None:
+    """The beginning of an object's name, which leads straight down."""
+    parts = value.removesuffix("/").split("/")
+    return "it must be a path without empty parts, . and .." if {"", ".", ".."} & {*parts} else None
+
+
+def account(value: str) -> str | None:
+    """A storage account."""
+    return None if re.fullmatch("[a-z0-9]{3,24}", value) else "it must be 3 to 24 small letters and digits"
 
 
 def kept(value: int) -> str | None:

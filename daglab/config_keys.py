@@ -110,6 +110,18 @@ class Performance:
 
 
 @dataclass(frozen=True)
+class CloudStorage:
+    """Where `export --upload` without an address puts exports."""
+
+    provider: str | None = _key(
+        None, f"Whose storage it is: {', '.join(config_checks.PROVIDERS)}.", config_checks.provider
+    )
+    bucket: str | None = _key(None, "The bucket; of azure the container.", config_checks.bucket)
+    prefix: str | None = _key(None, "What the names of uploads begin with, such as `reports/daily`.", config_checks.key)
+    account: str | None = _key(None, "The storage account; of azure alone.", config_checks.account)
+
+
+@dataclass(frozen=True)
 class Export:
     """How notebooks are exported, how long that is kept, and where it can be reached."""
 
@@ -117,6 +129,10 @@ class Export:
     timeout: float = _key(3600.0, "Seconds that a notebook may run at most.", config_checks.seconds)
     compress: bool = _key(False, "Write exports compressed, as .html.gz.")
     retention_days: int = _key(30, "Days that an export is kept; 0 means for ever.", config_checks.kept)
+    max_total_bytes: int = _key(
+        0, "Bytes that all exports, here and in clouds, may have; 0 means any.", config_checks.not_negative
+    )
+    cloud_storage: CloudStorage = CloudStorage()
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ import re
 import shlex
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from daglab import config, errors, files, notebooks, parse, processes
+from daglab import config, errors, export_parameters, exporters, files, notebooks, parse, processes
 
 NOTEBOOK_SUFFIXES = (".py", ".md", ".qmd")  # the ones that marimo takes
 TAIL_LINES = 6
@@ -32,6 +32,8 @@ NO_MARIMO = re.compile(r": No module named marimo(\.__main__\b.*)?$")
 class Export:
     """An HTML that stands at `output`. Both paths are absolute, `exported_at` is in UTC, `id` is its own for ever.
 
+    `parameters` are what the notebook was given, stars in place of secrets; `content_sha256` stands for what it shows,
+    `results` are the values that it declares, `interactive` says how the page comes alive ("cdn", "none").
     `failed` holds the cells that failed, the root of it first; it is empty when the notebook is good.
     """
 
@@ -45,6 +47,10 @@ class Export:
     failed: tuple[notebooks.FailedCell, ...]
     notebook_sha256: str = ""
     marimo_version: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    content_sha256: str = ""
+    results: Mapping[str, Any] = field(default_factory=dict)
+    interactive: str = "cdn"
 
 
 def export_html(
@@ -54,20 +60,23 @@ def export_html(
     python: Sequence[str],
     arguments: Sequence[str] = (),
     timeout: float | None,
-    env: Mapping[str, str] | None = None,
+    exporter: exporters.Exporter | None = None,
     compress: bool = False,
-    capture: processes.Capture | None = None,
+    interactive: str = "cdn",
 ) -> Export:
     """Run a notebook with the marimo of `python`, and put the HTML at `output`, missing folders included.
 
-    `python` is a program and its flags, `arguments` are for the notebook (`mo.cli_args()`), `timeout` is in seconds,
-    `env` None this process's, `capture` a keeper that is there already. With `compress` the HTML is written with gzip,
-    always the same bytes for the same page; size and hash are of what is written.
+    `python` is a program and its flags, `arguments` are for the notebook (`mo.cli_args()`), `timeout` is in seconds.
+    `exporter` has imported marimo already, with that Python; without one it is started with this process's environment.
+    The file shows its content without marimo's own page, which takes over where it can be loaded ("cdn"), or never does
+    ("none"). With `compress` it is written with gzip, always the same bytes for the same page; size and hash are of
+    what is written.
     The HTML of a notebook with failed cells is kept too. Whatever else goes wrong, an older `output` stays
     as it was. Dependencies that the notebook names in a PEP 723 header are not installed.
 
     Give a timeout: marimo waits for ever when a cell ends its process (`os._exit`, the system out of memory)
-    or asks for `input()`. marimo also writes `__marimo__/session/<notebook>.json` beside the notebook.
+    or asks for `input()`. marimo also writes `__marimo__/session/<notebook>.json` beside the notebook; where marimo was
+    imported already, it does not for a notebook with arguments, since several of these may run at a time.
 
     Raises InvalidInput for a notebook or output that can't be one, NotSetUp when there is no such notebook or
     Python, or it has no usable marimo, TimedOut, and NotGood when marimo itself fails, with the last lines it printed.
@@ -77,20 +86,18 @@ def export_html(
     _check_output(output, notebook)
     notebook_sha256 = hashlib.sha256(notebook.read_bytes()).hexdigest()  # before it runs: it may change itself
     with _temporary(output) as page:
-        command = _command(python, notebook, page, arguments)
-        variables = {**(os.environ if env is None else env), VARIABLE: "1"}
-        finished = processes.run(command, timeout=timeout, env=variables, capture=capture)
+        words = _words(notebook, page, arguments)
+        if exporter is None:
+            command = [*python, "-m", "marimo", *words]
+            finished = processes.run(command, timeout=timeout, env={**os.environ, VARIABLE: "1"})
+        else:
+            finished = exporters.run(exporter, words, timeout, side_file=not arguments)
         if finished.timed_out:
             raise _timed_out(notebook, timeout)
-        content = page.read_bytes() if page.exists() else b""
-        failed = _failed(notebook, python[0], finished, content)
-        version = notebooks.marimo_version(content.decode("utf-8", "replace"))
-        if compress:
-            import gzip
-
-            content = gzip.compress(content, mtime=0)
-            page.write_bytes(content)
-        _put(page, output)
+        html = page.read_text(encoding="utf-8", errors="replace") if page.exists() else ""
+        failed = _failed(notebook, python[0], finished, html)
+        content = _readable(html, interactive, compress=compress)
+        _put(page, content, output)
     return Export(
         id=os.urandom(16).hex(),
         notebook=notebook,
@@ -101,8 +108,30 @@ def export_html(
         exported_at=datetime.now(timezone.utc),
         failed=failed,
         notebook_sha256=notebook_sha256,
-        marimo_version=version,
+        marimo_version=notebooks.marimo_version(html),
+        parameters=export_parameters.recorded(export_parameters.seen(arguments)),
+        interactive=interactive,
+        **_told(html),
     )
+
+
+def _readable(html: str, interactive: str, *, compress: bool) -> bytes:
+    """The file that shows its content anywhere."""
+    from daglab.page import writing
+
+    content = writing.readable(html, interactive=interactive).encode("utf-8", "replace")
+    if not compress:
+        return content
+    import gzip
+
+    return gzip.compress(content, mtime=0)
+
+
+def _told(html: str) -> dict[str, Any]:
+    """What the notebook says in its page: what it shows, and the values that it declares."""
+    from daglab.page import content, results
+
+    return {"content_sha256": content.digest(html), "results": results.declared(html)}
 
 
 def document(export: Export) -> dict[str, Any]:
@@ -118,6 +147,10 @@ def document(export: Export) -> dict[str, Any]:
         "sha256": export.sha256,
         "notebook_sha256": export.notebook_sha256,
         "marimo_version": export.marimo_version,
+        "parameters": dict(export.parameters),
+        "content_sha256": export.content_sha256,
+        "interactive": export.interactive,
+        "results": dict(export.results),
         "failed": [
             {
                 "cell": cell.index,
@@ -237,31 +270,29 @@ def _target(output: Path) -> Path:
     return Path(os.path.realpath(output))
 
 
-def _command(python: Sequence[str], notebook: Path, page: Path, arguments: Sequence[str]) -> list[str]:
+def _words(notebook: Path, page: Path, arguments: Sequence[str]) -> list[str]:
     """Absolute paths, for a name may start with a dash; without `--no-sandbox` a PEP 723 header may prompt."""
-    marimo = [*python, "-m", "marimo", "export", "html"]
-    return [*marimo, str(notebook), "-o", str(page), "-f", "--no-sandbox", "--", *arguments]
+    return ["export", "html", str(notebook), "-o", str(page), "-f", "--no-sandbox", "--", *arguments]
 
 
-def _put(page: Path, output: Path) -> None:
+def _put(page: Path, content: bytes, output: Path) -> None:
     target = _target(output)
     try:
-        with page.open("rb") as file:
+        with page.open("wb") as file:
+            file.write(content)
+            file.flush()
             if target.exists():
                 os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
             os.fsync(file.fileno())
         os.replace(page, target)
     except OSError as error:
         raise errors.InvalidInput(
-            f"{output} can't be replaced: {error.strerror}.", "Choose another file for the export."
+            f"{output} can't be written: {error.strerror}.", "Choose another file for the export, or make room."
         ) from error
 
 
-def _failed(
-    notebook: Path, python: str, finished: processes.Finished, content: bytes
-) -> tuple[notebooks.FailedCell, ...]:
+def _failed(notebook: Path, python: str, finished: processes.Finished, page: str) -> tuple[notebooks.FailedCell, ...]:
     """The failed cells; raises when marimo did not do its part. Its exit code 1 may mean either."""
-    page = content.decode("utf-8", "replace")
     try:
         failed = tuple(notebooks.failed_cells(page)) if page else ()
     except errors.InvalidInput:

@@ -29,7 +29,7 @@ def every(settings: config.Config) -> list[dict[str, Any]]:
     `problem` says what is wrong with one that can't be read; one that is gone is left out.
     """
     last = _last_exports(settings.root)
-    names = [*dict.fromkeys([*_listed(settings), *sorted(last)])]
+    names = [*dict.fromkeys([*in_folder(settings), *sorted(last)])]
     runs = _last_runs(settings.root, names)
     found = []
     for name in names:
@@ -82,7 +82,7 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
             yield from node.body
 
 
-def _listed(settings: config.Config) -> list[str]:
+def in_folder(settings: config.Config) -> list[str]:
     """The notebooks in their folder and below, from the project's root."""
     folder = settings.root / settings.notebooks_dir
     if files.inside(settings.root, folder) is None:

@@ -10,7 +10,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,21 +21,25 @@ log = logging.getLogger(__name__)
 LONGEST_TAIL = 1 << 26  # bytes of a last line that is looked at
 
 
-def append(path: Path, record: Mapping[str, Any], *, mode: int = 0o644) -> None:
+def append(path: Path, record: Mapping[str, Any], *, mode: int = 0o644, whole: Collection[str] = ()) -> None:
     """Append one JSON line under a lock; what a writer that was killed has left of its last line is taken away first.
 
     Once this returns, the line is there whole, whoever is killed after. The file is made with `mode` when it is
-    missing. Raises `OSError`: the caller knows what it means.
+    missing. Secrets are left out, but for the members named in `whole`: those are what the file is kept for, and `mode`
+    keeps it from others. Raises `OSError`: the caller knows what it means.
     """
-    text = json.dumps(redaction.clean_values(record), ensure_ascii=False, separators=(",", ":"), default=str)
-    line = text.encode("utf-8", "replace") + b"\n"
+    kept = {name: each for name, each in record.items() if name in whole}
+    text = json.dumps(
+        {**redaction.clean_values(record), **kept}, ensure_ascii=False, separators=(",", ":"), default=str
+    )
+    content = text.encode("utf-8", "replace") + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with held(path, mode) as file:
         ending, start = mended(file)
         if start is not None:
             log.warning("%s ended in half a line, which a killed writer had left; it was taken away.", path)
             os.ftruncate(file.fileno(), start)
-        _write_whole(file.fileno(), ending + line)
+        _write_whole(file.fileno(), ending + content)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 # Valid from 1.5 on; an entry of a type that is not named here has no value that could be shown on a line.
@@ -43,3 +44,16 @@ def value(entry: Mapping[str, Any]) -> Any:
     if entry.get("assetKey"):
         return "/".join(entry["assetKey"]["path"])
     return next((entry[name] for name in _PLAIN if entry.get(name) is not None), entry.get("jsonString"))
+
+
+def typed(kind: str, value: Any) -> Any:
+    """Dagster's own value of a kind, a maker of dagster.MetadataValue (`url`, `int`, `json`); text where it has none.
+
+    A timestamp is ISO 8601 text. Needs dagster.
+    """
+    import dagster
+
+    maker = getattr(dagster.MetadataValue, kind, None)
+    if maker is None:  # 1.5 has no timestamp
+        return dagster.MetadataValue.text(str(value))
+    return maker(datetime.fromisoformat(value) if kind == "timestamp" else value)

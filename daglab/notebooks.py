@@ -24,7 +24,7 @@ MOUNT_CONFIG = re.compile(
 )
 SPACE = re.compile(r"[\s,]*")
 COLON = re.compile(r"\s*:\s*")
-TAG = re.compile(r"<[^>]*>")
+TAG = re.compile(r"<[^<>]*>")  # without the first of the two, many `<` cost their square
 # Bounded, so that a line of a megabyte costs no more than its length.
 CELL_FILE = re.compile(r'File "[^"\n]*__marimo__cell_(\w{1,64}?)_\.py"')
 EXCEPTION_LINE = re.compile(r"^\s*(?:[|+] )?([^\W\d][\w.]*)(?:: (.*))?$")
@@ -56,7 +56,7 @@ class FailedCell:
     @property
     def label(self) -> str:
         """What people call the cell: `cell 2 (load)`."""
-        return _label(self.index, self.name)
+        return label(self.index, self.name)
 
 
 def failed_cells(html: str) -> list[FailedCell]:
@@ -67,28 +67,28 @@ def failed_cells(html: str) -> list[FailedCell]:
 
     Raises InvalidInput when this is not an HTML of marimo's, or not all of it.
     """
-    config = _mount_config(html)
-    notebook, session = _cells(config, "notebook"), _cells(config, "session")
+    config = mount_config(html)
+    notebook, session = cells(config, "notebook"), cells(config, "session")
     places = {str(cell.get("id")): (index, cell) for index, cell in enumerate(notebook, start=1)}
-    labels = {key: _label(index, _name(cell)) for key, (index, cell) in places.items()}
+    labels = {key: label(index, name_of(cell)) for key, (index, cell) in places.items()}
     failures = []
     for position, ran in enumerate(session, start=1):
-        found = [output for output in _records(ran, "outputs") if _is_failure(output)]
-        if not found and any(item.get("mimetype") == TRACEBACK for item in _records(ran, "console")):
+        found = [output for output in records(ran, "outputs") if _is_failure(output)]
+        if not found and any(item.get("mimetype") == TRACEBACK for item in records(ran, "console")):
             # marimo calls the cell good, and shows a traceback in place of its output.
             found = [{"ename": "exception", "evalue": ""}]
         if found:
             index, cell = places.get(str(ran.get("id")), (position, {}))
             failures.append(_failure(found, ran, index, cell, labels))
-    cells = [cell for _, cell in sorted(failures, key=lambda pair: (pair[0], pair[1].index))]
-    if cells and cells[0].caused_by_ancestor:  # marimo has lost the traceback of the root
-        cells[0] = replace(cells[0], caused_by_ancestor=False)
-    return cells
+    found_cells = [cell for _, cell in sorted(failures, key=lambda pair: (pair[0], pair[1].index))]
+    if found_cells and found_cells[0].caused_by_ancestor:  # marimo has lost the traceback of the root
+        found_cells[0] = replace(found_cells[0], caused_by_ancestor=False)
+    return found_cells
 
 
 def has_code(html: str) -> bool:
     """Whether any cell holds code. Raises InvalidInput as `failed_cells` does."""
-    return any(_text(cell.get("code")).strip() for cell in _cells(_mount_config(html), "notebook"))
+    return any(text(cell.get("code")).strip() for cell in cells(mount_config(html), "notebook"))
 
 
 def marimo_version(html: str) -> str | None:
@@ -97,8 +97,11 @@ def marimo_version(html: str) -> str | None:
     return found[1] if found else None
 
 
-def _mount_config(html: str) -> dict[str, Any]:
-    """The members of the object that marimo's page starts from; a page may bring scripts of its own before it."""
+def mount_config(html: str) -> dict[str, Any]:
+    """The members of the object that marimo's page starts from; a page may bring scripts of its own before it.
+
+    Raises InvalidInput as `failed_cells` does.
+    """
     places = list(MOUNT_CONFIG.finditer(html))
     if not places:
         _unreadable("it is not a notebook that marimo has exported")
@@ -125,15 +128,19 @@ def _skip(pattern: re.Pattern[str], html: str, at: int) -> int:
     return match.end()
 
 
-def _cells(config: Record, part: str) -> list[Record]:
+def cells(config: Record, part: str) -> list[Record]:
+    """The cells of a mount config's `notebook` (their code) or `session` (what became of them).
+
+    Raises InvalidInput where the part is missing.
+    """
     value = config.get(part)
     if not isinstance(value, dict):
         _unreadable(f"its {part} is missing")
-    return _records(value, "cells")
+    return records(value, "cells")
 
 
-def _records(owner: Record, key: str) -> list[Record]:
-    """A list of objects. One that is not there would read as "nothing failed", so it must be."""
+def records(owner: Record, key: str) -> list[Record]:
+    """A list of objects. One that is not there would read as "nothing failed", so it must be: else InvalidInput."""
     value = owner.get(key)
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         _unreadable(f"its {key} are missing")
@@ -158,14 +165,14 @@ def _failure(
     traceback = _traceback(ran, found, labels)
     hung = not traceback and all(_is_consequence(output) for output in found)
     error = "; ".join(_error(output, traceback) for output in found)
-    rank = 2 if hung else int(all(_text(output.get("ename")) in AT_RUN_TIME for output in found))
-    return rank, FailedCell(index, _name(cell), error, traceback, _text(cell.get("code")), hung)
+    rank = 2 if hung else int(all(text(output.get("ename")) in AT_RUN_TIME for output in found))
+    return rank, FailedCell(index, name_of(cell), error, traceback, text(cell.get("code")), hung)
 
 
 def _is_consequence(output: Record) -> bool:
     """For a cell without a traceback. An interrupt marks every cell that was still to run."""
     return output.get("ename") in ("ancestor-prevented", "interruption") or (
-        output.get("ename") == "exception" and _text(output.get("evalue")).startswith(ANCESTOR_RAISED)
+        output.get("ename") == "exception" and text(output.get("evalue")).startswith(ANCESTOR_RAISED)
     )
 
 
@@ -173,24 +180,24 @@ def _traceback(ran: Record, found: Iterable[Record], labels: Mapping[str, str]) 
     """The traceback of a cell as text; its threads may have left others."""
     for output in found:
         if output.get("ename") == "syntax":
-            return _text(output.get("evalue")).rstrip()
-    streams = [item for item in _records(ran, "console") if item.get("mimetype") == TRACEBACK]
-    texts = [_plain(_text(item.get("text")), labels) for item in streams]
-    values = [_text(output.get("evalue")) for output in found]
-    return next((text for text in texts for value in values if value and value in text), "".join(texts[-1:]))
+            return text(output.get("evalue")).rstrip()
+    streams = [item for item in records(ran, "console") if item.get("mimetype") == TRACEBACK]
+    plain = [plain_traceback(text(item.get("text")), labels) for item in streams]
+    values = [text(output.get("evalue")) for output in found]
+    return next((each for each in plain for value in values if value and value in each), "".join(plain[-1:]))
 
 
-def _plain(highlighted: str, labels: Mapping[str, str]) -> str:
-    """The text of a highlighted traceback, with the cells in place of marimo's temporary files."""
-    text = markup.unescape(TAG.sub("", highlighted)).strip("\n")
-    return CELL_FILE.sub(lambda match: f'File "{labels[match[1]]}"' if match[1] in labels else match[0], text)
+def plain_traceback(highlighted: str, labels: Mapping[str, str]) -> str:
+    """The text of a highlighted traceback, with the cells (`labels` by their id) in place of marimo's own files."""
+    plain = markup.unescape(TAG.sub("", highlighted)).strip("\n")
+    return CELL_FILE.sub(lambda match: f'File "{labels[match[1]]}"' if match[1] in labels else match[0], plain)
 
 
 def _error(output: Record, traceback: str) -> str:
     """The error in one phrase; marimo's own has no exception type, its traceback has."""
-    value = _text(output.get("evalue")).strip()
+    value = text(output.get("evalue")).strip()
     if not traceback:
-        return value.removesuffix(":") or _text(output.get("ename"))
+        return value.removesuffix(":") or text(output.get("ename"))
     matches = [match for line in traceback.splitlines() if (match := EXCEPTION_LINE.match(line))]
     for match in reversed(matches):
         if value and (match[2] or "").strip() == value.splitlines()[0]:
@@ -198,16 +205,17 @@ def _error(output: Record, traceback: str) -> str:
     return matches[-1][0].strip() if matches else value
 
 
-def _label(index: int, name: str) -> str:
+def label(index: int, name: str) -> str:
+    """What people call a cell: `cell 2 (load)`."""
     return f"cell {index} ({name})" if name else f"cell {index}"
 
 
-def _name(cell: Record) -> str:
+def name_of(cell: Record) -> str:
     """marimo calls a nameless cell `_`, and puts a star before the name of a cell that is one function."""
-    name = _text(cell.get("name")).lstrip("*")
+    name = text(cell.get("name")).lstrip("*")
     return name if name.strip("_") else ""
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
     """Text that can be printed: a cell's own may hold halves of characters."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""

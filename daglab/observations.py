@@ -5,25 +5,46 @@ Only records: what sends them is `attach`, with all that it needs.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 WAYS = ("instance", "rest", "graphql")
 COMPUTE = "compute"
+TITLE = "Notebook export"
 ID_LABEL = "daglab/export_id"
-KINDS = ("url", "path", "text", "int", "float", "timestamp")
+KINDS = ("url", "path", "text", "int", "float", "bool", "json", "timestamp")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What something is attached to: an asset, perhaps one partition of it."""
+
+    asset: tuple[str, ...]
+    partition: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As it is recorded and shown: `asset:a/b`; the partition stands beside it."""
+        return f"asset:{'/'.join(self.asset)}"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One piece of metadata. `kind` is a maker of dagster.MetadataValue: url, path, text, int, float, timestamp.
+    """One piece of metadata. `kind` is a maker of dagster.MetadataValue: one of KINDS.
 
-    A timestamp's value is ISO 8601 text.
+    A timestamp's value is ISO 8601 text, that of json a list or a mapping.
     """
 
     label: str
     kind: str
-    value: str | int | float
+    value: Any
+
+    @property
+    def text(self) -> str:
+        """The value on one line."""
+        return json.dumps(self.value, ensure_ascii=False) if self.kind == "json" else str(self.value)
 
 
 @dataclass(frozen=True)
@@ -35,7 +56,7 @@ class Observation:
     link: str | None
     entries: tuple[Entry, ...]
     partition: str | None = None
-    title: str = "Notebook export"
+    title: str = TITLE
 
     @property
     def description(self) -> str:
@@ -45,7 +66,24 @@ class Observation:
     @property
     def full_description(self) -> str:
         """All of it, a line each, for where nothing but text can be stored."""
-        return "\n".join([self.description, *(f"{entry.label}: {entry.value}" for entry in self.entries)])
+        return "\n".join([self.description, *(f"{entry.label}: {entry.text}" for entry in self.entries)])
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The values by label, for where they are told from their JSON alone."""
+        return {entry.label: entry.value for entry in self.entries}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an asset check is told: whether the notebook was good, the id to find it again by, and the entries."""
+
+    asset: tuple[str, ...]
+    check: str
+    id: str
+    passed: bool
+    entries: tuple[Entry, ...]
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,9 +95,11 @@ class Attached:
     link_type: str | None
 
 
-def snippet(keys: Sequence[tuple[str, ...]], partition: str | None) -> str:
+def snippet(targets: Sequence[Target]) -> str:
     """The code that makes assets attach their newest export themselves, when they next run."""
-    more = "" if partition is None else f", partition={partition!r}"
-    names = ["/".join(key) for key in keys] or ["KEY"]
-    lines = [f"    context.add_output_metadata(exploration_metadata({name!r}{more}))" for name in names]
+    lines = []
+    for target in targets or [Target(("KEY",))]:
+        more = "" if target.partition is None else f", partition={target.partition!r}"
+        name = "/".join(target.asset)
+        lines.append(f"    context.add_output_metadata(exploration_metadata({name!r}{more}))")
     return "\n".join(["from daglab.helpers import exploration_metadata", "", "# in the asset's function:", *lines])

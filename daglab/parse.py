@@ -79,6 +79,14 @@ def since(text: str, flag: str) -> float:
         raise errors.WrongUsage(f"{text!r} is no time.", hint) from None
 
 
+def duration(text: str, flag: str) -> int:
+    """The seconds that `7d`, `12h`, `30m`, `90s` or `2w` stands for. Raises `WrongUsage` for anything else."""
+    found = re.fullmatch(r"(\d{1,6})([smhdw])", text.strip())
+    if not found or not int(found[1]):
+        raise errors.WrongUsage(f"{text!r:.40} is no span of time.", f"Write {flag} 7d, 12h, 30m or 90s.")
+    return int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[found[2]]
+
+
 def span(text: str, flag: str) -> tuple[str, str]:
     """The two ends of `A..B`. Raises `WrongUsage` for what has not two."""
     first, dots, last = (part.strip() for part in text.partition(".."))
@@ -188,6 +196,11 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def plain(link: str | None) -> str | None:
+    """A link as it may be shown and compared: without its query, where a signature would be."""
+    return display_url(link) if link and "?" in link else link
 
 
 def display_url(url: str) -> str:

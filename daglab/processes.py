@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SCRIPT = Path(__file__).resolve().parent / "children" / "keeper.py"
 SECRET_WORDS = ("TOKEN", "PASSWORD", "SECRET")
 LONGEST_POLL = 2**31 - 1
+COMMAND = "command"  # the name of the one that is run to its end
 
 Command = Sequence["str | os.PathLike[str]"]
 
@@ -61,10 +62,21 @@ class Service:
 
 
 @dataclass(frozen=True)
+class Forked:
+    """In the place of a keeper's process where that is not ours: the end of its channel says that it has ended."""
+
+    pid: int = 0
+
+    def wait(self) -> int:
+        """Nothing to wait for."""
+        return 0
+
+
+@dataclass(frozen=True)
 class Keeper:
     """A running keeper, the two ends of its channels, and what it has reported so far."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     control: IO[bytes]
     status: IO[bytes]
     reports: list[dict[str, Any]] = field(default_factory=list)
@@ -110,18 +122,26 @@ def run(
     if capture is None:
         with capturing() as capture:
             return run(command, timeout=timeout, cwd=cwd, env=env, capture=capture)
-    kept, files = capture.kept, (capture.out, capture.err)
     try:
-        _start(kept, "command", command, cwd, env, (capture.out.fileno(), capture.err.fileno()))
-        started = time.monotonic()
-        in_time = _wait_ended(kept, "command", timeout)
+        _start(capture.kept, COMMAND, command, cwd, env, (capture.out.fileno(), capture.err.fileno()))
+        return finished(capture, timeout)
+    finally:
+        stop(capture.kept)
+
+
+def finished(capture: Capture, timeout: float | None) -> Finished:
+    """How a command that was just started (its name is `COMMAND`) has ended; nothing of it is left after `timeout`."""
+    started = time.monotonic()
+    try:
+        in_time = _wait_ended(capture.kept, COMMAND, timeout)
         seconds = time.monotonic() - started
     finally:
-        stop(kept)
+        stop(capture.kept)
+    files = (capture.out, capture.err)
     for file in files:
         file.seek(0)
     stdout, stderr = (file.read().decode("utf-8", errors="replace") for file in files)
-    returncode = ended(kept).get("command", -signal.SIGKILL)
+    returncode = ended(capture.kept).get(COMMAND, -signal.SIGKILL)
     return Finished(returncode, stdout, stderr, seconds, timed_out=not in_time)
 
 
@@ -143,6 +163,11 @@ def keeper(*, pass_fds: Sequence[int] = ()) -> Iterator[Keeper]:
         stop(kept)
 
 
+def forked(control: int, status: int) -> Keeper:
+    """A keeper that is no child of ours, by our ends of its channels; `stop` closes them."""
+    return Keeper(Forked(), os.fdopen(control, "wb"), os.fdopen(status, "rb"))
+
+
 def start(kept: Keeper, service: Service) -> int:
     """Start a service and return its process id. Its name may be one that has ended.
 
@@ -150,6 +175,20 @@ def start(kept: Keeper, service: Service) -> int:
     """
     log = _native(service.log.absolute())
     return _start(kept, service.name, service.command, service.cwd, service.env, (log, log))
+
+
+def start_talking(kept: Keeper, name: str, command: Command, env: Mapping[str, str] | None, talk: int, log: int) -> int:
+    """Start a service that reads its orders from the descriptor `talk` and prints to `log`; its process id.
+
+    Both were passed to the keeper. Raises NotSetUp when its program can't be used.
+    """
+    return _start(kept, name, command, None, env, (log, log), talk)
+
+
+def tell_to_stop(kept: Keeper) -> None:
+    """Have a keeper begin to end everything, and do not wait: for who is at work in another thread."""
+    with contextlib.suppress(errors.DaglabError, ValueError, OSError):
+        _send(kept, {"stop": True})
 
 
 def ended(kept: Keeper) -> dict[str, int]:
@@ -207,6 +246,7 @@ def _start(
     cwd: Path | None,
     env: Mapping[str, str] | None,
     outputs: tuple[int, int] | tuple[str, str],
+    source: int | None = None,
 ) -> int:
     folder = _native((cwd or Path()).absolute())
     order = {
@@ -216,6 +256,7 @@ def _start(
         "env": {_native(key): _native(value) for key, value in (os.environ if env is None else env).items()},
         "stdout": outputs[0],
         "stderr": outputs[1],
+        "stdin": source,
     }
     seen = len(kept.reports)
     _send(kept, order)

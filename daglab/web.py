@@ -173,7 +173,7 @@ def send(
         except requests.RequestException as error:
             if attempt >= session.retries or not _may_resend(error, mutation) or _left(session) <= 0:
                 raise _explained(error, url, mutation) from error
-            pause = _pause(attempt)
+            pause = delay(attempt)
         except ValueError as error:  # requests looks at a redirect's address even when it does not follow
             lost = AnswerLost if mutation else errors.Unreachable
             raise lost(f"{parse.display_url(url)} answered with headers that can't be read.", "See its log.") from error
@@ -183,7 +183,7 @@ def send(
             done = mutation or response.status_code not in AGAIN
             if done or attempt >= session.retries or _left(session) <= 0:
                 return _refuse_unauthorised(_refuse_redirect(response, url), session)
-            pause = _pause(attempt, response.headers.get("Retry-After"))
+            pause = delay(attempt, response.headers.get("Retry-After"))
         pause = min(pause, max(_left(session), 0))
         log.debug("again in %.1f s", pause)
         time.sleep(pause)
@@ -243,7 +243,7 @@ def _left(session: Session) -> float:
     return math.inf if session.deadline is None else session.deadline - time.monotonic()
 
 
-def _never_connected(error: BaseException) -> bool:
+def never_connected(error: BaseException) -> bool:
     """Whether not one byte of the request can have arrived: the connection itself was not made."""
     made_none = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
     not_made = isinstance(error, requests.ConnectTimeout) or isinstance(_reason(error), made_none)
@@ -265,13 +265,13 @@ def _no_tunnel(error: BaseException) -> str | None:
 def _may_resend(error: requests.RequestException, mutation: bool) -> bool:
     if isinstance(error, (requests.exceptions.SSLError, *_NEVER_SENT)) or (_no_tunnel(error) or "").startswith("407"):
         return False  # none gets better
-    if _never_connected(error):
+    if never_connected(error):
         return True
     broken_off = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
     return not mutation and isinstance(error, broken_off)
 
 
-def _pause(attempt: int, retry_after: str | None = None) -> float:
+def delay(attempt: int, retry_after: str | None = None) -> float:
     """Seconds until the next try: what the server asks for, else twice as long each time, with jitter."""
     asked = _seconds(retry_after or "")
     if asked is not None:
@@ -299,11 +299,11 @@ def _explained(error: requests.RequestException, url: str, mutation: bool) -> er
         )
     if isinstance(error, connections.TooLarge):
         return errors.Unreachable(f"{where} sent a longer answer than it may.", "Is it the right address?")
-    if isinstance(error, requests.exceptions.ProxyError) and _never_connected(error):
-        return _proxy_problem(where, _no_tunnel(error) or _cause(error))
-    if _never_connected(error):
+    if isinstance(error, requests.exceptions.ProxyError) and never_connected(error):
+        return _proxy_problem(where, _no_tunnel(error) or cause(error))
+    if never_connected(error):
         hint = "Is it running? Start it with `daglab dev` or `dagster dev`, or name the right address with --url."
-        return errors.Unreachable(f"Nothing answers at {where}: {_cause(error)}.", hint)
+        return errors.Unreachable(f"Nothing answers at {where}: {cause(error)}.", hint)
     if (distrust := _distrust(error)) is not None:
         hint = "Name the authority's certificate in REQUESTS_CA_BUNDLE or SSL_CERT_FILE, or correct the address."
         return errors.Unreachable(f"The certificate of {where} is not trusted: {distrust}.", hint)
@@ -333,7 +333,7 @@ def _distrust(error: requests.RequestException) -> str | None:
     return cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else None
 
 
-def _cause(error: BaseException) -> str:
+def cause(error: BaseException) -> str:
     """The operating system's reason at the root of a chain of wrappers."""
     reason: BaseException | None = getattr(error.args[0], "reason", None) if error.args else None
     while reason is not None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from daglab import config, dagster_api, errors, parse, web
-from daglab.checks import deployment, endpoints, findings, project
+from daglab.checks import deployment, endpoints, findings, project, uploads
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ CHECKS: dict[str, Check] = {
     "storage": project.storage,
     "exports": project.exports,
     "links": endpoints.links,
+    "upload": uploads.target,
 }
 # Family -> the config's list, and the check of each of its entries.
 FAMILIES: dict[str, tuple[str, EntryCheck]] = {

@@ -5,7 +5,8 @@ pipe whose only write end the supervisor holds; standard output is the status ch
 document a line.
 
 Control: `{"name", "argv", "cwd", "env", "stdout", "stderr"}` starts a service; `cwd` null is `/`, `env` null
-the keeper's own, an output is an inherited descriptor's number, a file to append to, or null. `{"stop": true}`
+the keeper's own, an output is an inherited descriptor's number, a file to append to, or null; so is `stdin`, an
+inherited descriptor's number or left out for nothing to read. `{"stop": true}`
 and the end of the channel both end everything: SIGINT to the services; SIGTERM to whatever is left of their
 descendants after 5 s, or as soon as no service is left; SIGKILL to whatever is left after 7 s.
 
@@ -121,14 +122,15 @@ def start(order: dict[str, Any]) -> int:
     opened: list[int] = []
     try:
         outputs = [output(order[name], opened) for name in ("stdout", "stderr")]
+        source = order.get("stdin")
         os.chdir(order["cwd"] or "/")
         return os.posix_spawn(
             find_program(argv[0], env),
             argv,
             env,
             file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                *((os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate(outputs, start=1)),
+                (os.POSIX_SPAWN_DUP2, source, 0) if source else (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                *((os.POSIX_SPAWN_DUP2, each, target) for target, each in enumerate(outputs, start=1)),
             ],
             setpgroup=0,
             setsigdef=DEFAULT_SIGNALS,

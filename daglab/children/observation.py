@@ -1,13 +1,15 @@
 """Reports one asset observation to the Dagster instance of DAGSTER_HOME; run by the project's own Python.
 
 Takes a JSON request from the variable DAGLAB_OBSERVATION: asset_key, description, partition, newest_run and
-asked_at (what the server showed, and when it was asked), and entries of label, kind and value. Prints JSON lines:
+asked_at (what the server showed, and when it was asked), and entries of label, kind and value. With check (a name) and
+passed it is an evaluation of that asset check instead. Prints JSON lines:
 {"refused": why} when nothing was written, {"writing": true} before the write, {"written": true} after it.
 Imports nothing of daglab: that Python may not have it.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -36,15 +38,28 @@ def main() -> None:
         if not is_the_servers(instance, request):
             say(refused="the instance of DAGSTER_HOME is not the one that the server shows: their newest runs differ")
             return
-        observation = dagster.AssetObservation(
-            asset_key=dagster.AssetKey(request["asset_key"]),
-            description=request["description"],
-            partition=request.get("partition"),
-            metadata={entry["label"]: value(dagster, entry) for entry in request["entries"]},
-        )
+        event = made(dagster, request)
         say(writing=True)
-        instance.report_runless_asset_event(observation)
+        instance.report_runless_asset_event(event)
         say(written=True)
+
+
+def made(dagster: Any, request: dict[str, Any]) -> Any:
+    """The event that is asked for."""
+    key = dagster.AssetKey(request["asset_key"])
+    metadata = {entry["label"]: value(dagster, entry) for entry in request["entries"]}
+    if not request.get("check"):
+        return dagster.AssetObservation(
+            asset_key=key, description=request["description"], partition=request.get("partition"), metadata=metadata
+        )
+    maker: Any = getattr(dagster, "AssetCheckEvaluation", None)
+    if maker is None:  # in 1.5 and 1.8 it has no public name
+        maker = importlib.import_module("dagster._core.definitions.asset_check_evaluation").AssetCheckEvaluation
+    said = {"check_name": request["check"], "passed": request["passed"], "asset_key": key, "metadata": metadata}
+    try:
+        return maker(**said, description=request["description"])
+    except TypeError:  # 1.5 has no description of one
+        return maker(**said)
 
 
 def is_unused(home: str) -> bool:

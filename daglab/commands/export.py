@@ -1,181 +1,58 @@
-"""`daglab export`: run a notebook, write it as HTML, attach it to assets."""
+"""`daglab export`: run notebooks, write them as HTML, bring them to where people look."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
+import sys
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from daglab import (
-    __version__,
+    batch_reports,
+    batches,
     config,
     config_checks,
+    crontab,
     errors,
     events,
+    export_parameters,
     export_record,
+    exporters,
     exports,
-    git,
     observations,
     output,
     parse,
-    processes,
+    publishing,
 )
 
-if TYPE_CHECKING:  # what talks to Dagster brings in requests: an export that is not attached does without
-    from daglab import dagster_api
+BARE = {"--upload": "export.cloud_storage", "--print-cron": "daily"}  # without a value
+LONGEST_WAIT = 86400.0  # seconds
+NOT_TOLD = ("DAGSTER_HOME", "VIRTUAL_ENV", "PYTHONPATH")  # what cron does not hand on
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What is to become of an export: which assets it is attached to, by which way (None: the best), how it is kept."""
+class Command(click.Command):
+    """What comes after -- is the notebook's; two options may stand without their value."""
 
-    api: dagster_api.DagsterApi | None = None
-    assets: tuple[tuple[str, ...], ...] = ()
-    target: parse.AttachTarget | None = None
-    via: str | None = None
-    python: str = ""
-    allow_errors: bool = False
-    keep_days: int = 0
-
-    def page(self, key: tuple[str, ...]) -> str:
-        """Where people see it: the asset's page in Dagster."""
-        from daglab import attach
-
-        return attach.page(self.api, key) if self.api else ""
-
-    @property
-    def names(self) -> list[str]:
-        """The targets as they are recorded."""
-        own = [f"job:{self.target.job}"] if self.target and self.target.job else []
-        return [*own, *(f"asset:{'/'.join(key)}" for key in self.assets)]
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, without the notebook's part, which is kept in `ctx.meta`."""
+        end = args.index("--") if "--" in args else len(args)
+        ctx.meta["daglab.arguments"] = tuple(args[end + 1 :])
+        own = args[:end]
+        for number, word in enumerate(own):
+            after = own[number + 1] if number + 1 < len(own) else ""
+            is_place, is_time = "://" in after, len(after.split()) > 1 or after.startswith("@")
+            if (word == "--upload" and not is_place) or (word == "--print-cron" and not is_time):
+                own[number] = f"{word}={BARE[word]}"
+        return super().parse_args(ctx, own)
 
 
-def entries(
-    settings: config.Config, export: exports.Export, link: str | None, commit: git.Commit | None
-) -> list[observations.Entry]:
-    """What is told of an export; where the link has the label of another entry, the link stays."""
-    facts: list[tuple[str, str, str | int | float | None]] = [
-        ("notebook", "path", _shown(export.notebook)),
-        ("notebook_sha256", "text", export.notebook_sha256),
-        ("html", "path", _shown(export.output)),
-        ("html_sha256", "text", export.sha256),
-        ("html_bytes", "int", export.bytes),
-        ("exported_at", "timestamp", export.exported_at.isoformat()),
-        ("duration_s", "float", round(export.seconds, 3)),
-        ("git_commit", "text", commit.hash if commit else None),
-        ("git_tree", "text", ("changed since" if commit.dirty else "clean") if commit else None),
-        ("daglab_version", "text", __version__),
-        ("marimo_version", "text", export.marimo_version),
-        ("failed_cells", "int", len(export.failed) or None),
-        (observations.ID_LABEL, "text", export.id),
-    ]
-    label = settings.defaults.attach_metadata_key
-    if label == observations.ID_LABEL:
-        raise errors.InvalidInput(f"The label of the link can't be {label}: that is daglab's own.", "Use another one.")
-    found = [observations.Entry(name, kind, value) for name, kind, value in facts if value is not None]
-    if link:
-        found = [observations.Entry(label, "url", link), *(entry for entry in found if entry.label != label)]
-    return found
-
-
-def _shown(path: Path) -> str:
-    """A path as text that Dagster can store and show: it can't where a name is no UTF-8."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def refuse_failed(export: exports.Export) -> None:
-    """Raise `NotGood` with each failed cell and its traceback; those that never ran because of it are counted."""
-    roots = [cell for cell in export.failed if not cell.caused_by_ancestor] or list(export.failed)
-    if not roots:
-        return
-    shown = "\n\n".join(f"{cell.label}: {cell.error}\n{cell.traceback}".rstrip() for cell in roots)
-    others = len(export.failed) - len(roots)
-    more = f"\n\n{others} more did not run because of that." if others else ""
-    raise errors.NotGood(
-        f"{len(roots)} of the notebook's cells failed.\n{shown}{more}",
-        f"The HTML is kept at {export.output}; nothing was attached. --allow-errors attaches it all the same.",
-    )
-
-
-def publish(
-    settings: config.Config, export: exports.Export, wish: Wish, commit: git.Commit | None = None
-) -> dict[str, Any]:
-    """Attach an export that is good to its assets, and record it whatever comes of that.
-
-    `attached` in the result lists what was done, also when it broke off in the middle.
-    """
-    link = exports.link(settings, export.output)
-    told = entries(settings, export, link, commit)
-    result: dict[str, Any] = {
-        **exports.document(export),
-        "link": link,
-        "git": {"commit": commit.hash, "dirty": commit.dirty} if commit else None,
-        "partition": wish.target.partition if wish.target else None,
-        "expires_at": export_record.expires_at(export, wish.keep_days),
-        "attached": [],
-    }
-    if wish.allow_errors:
-        result["ok"] = True
-    try:
-        if not wish.allow_errors:
-            refuse_failed(export)
-        _attach(settings, export, wish, told, result)
-    except (KeyboardInterrupt, errors.Terminated) as stop:
-        if wish.api is None or not wish.assets or "snippet" in result:
-            raise
-        result["attach"] = "unknown"
-        raise _interrupted(stop, wish, result) from None
-    except errors.DaglabError as error:
-        if isinstance(error, errors.OutcomeUnknown):
-            result["attach"] = "unknown"
-        error.result = result
-        raise
-    finally:
-        outcome = {name: result[name] for name in ("link", "git", "partition", "expires_at", "attached")}
-        unknown = {"attach": result["attach"]} if "attach" in result else {}
-        record = {"targets": wish.names, "entries": [vars(entry) for entry in told], "ok": result["ok"]}
-        export_record.append(settings.root, export, {**outcome, **record, **unknown})
-    return result
-
-
-def _attach(
-    settings: config.Config,
-    export: exports.Export,
-    wish: Wish,
-    told: Sequence[observations.Entry],
-    result: dict[str, Any],
-) -> None:
-    if wish.target and (wish.via == observations.COMPUTE or not wish.assets):
-        result["snippet"] = observations.snippet(wish.assets, wish.target.partition)
-        return
-    if wish.api is None or wish.target is None:
-        return
-    from daglab import attach
-
-    for key in wish.assets:
-        what = observations.Observation(key, export.id, result["link"], tuple(told), wish.target.partition)
-        done = attach.attach(wish.api, settings, what, via=wish.via, python=wish.python)
-        result["attached"].append({"target": f"asset:{'/'.join(key)}", **vars(done)})
-
-
-def _interrupted(stop: BaseException, wish: Wish, result: Mapping[str, Any]) -> errors.Interrupted:
-    page = wish.page(wish.assets[min(len(result["attached"]), len(wish.assets) - 1)])
-    return errors.Interrupted(
-        f"Interrupted; {result['output']} is written, and it may be attached.",
-        f"Look at {page} before you attach again.",
-        result=result,
-        exit_code=errors.stop_code(stop),
-    )
-
-
-def clear(settings: config.Config, written: Path) -> None:
+def clear(settings: config.Config, written: Path | None) -> None:
     """Take away the project's exports whose time is over, and say so."""
     gone = export_record.expire(settings.root, datetime.now(timezone.utc), keep=written)
     if gone.removed:
@@ -184,81 +61,225 @@ def clear(settings: config.Config, written: Path) -> None:
         output.note(f"{path} has expired and was changed since: it is left alone.")
 
 
-def show(result: Mapping[str, Any], wish: Wish) -> None:
-    """Print where the HTML is, and what is attached where."""
-    output.data(result["output"])
-    for done in result["attached"]:
+def show(result: Mapping[str, Any], wish: publishing.Wish) -> None:
+    """Print where the HTML is, and what became of it."""
+    if result["skipped"]:
+        output.note(f"Nothing has changed since {result['exported_at']}: not exported again.")
+    if not _is_quiet():
+        output.data(result["output"])
+    for done in [] if result["skipped"] else result["attached"]:
+        if done.get("already"):
+            output.note(f"{done['target']} has the same already, attached at {done['at']}")
+            continue
         output.note(f"Attached to {done['target']} by way of {done['via']}; read back: {done['link'] or 'no link'}")
         output.note(f"See {wish.page(parse.attach_target(done['target']).asset)}")
         if done["link_type"] != "UrlMetadataEntry" and done["link"]:
             output.warn("Dagster holds the link as text, which can't be clicked; `--via instance` writes a real one.")
     if "snippet" in result:
-        if wish.target and wish.target.job and not wish.assets:
-            output.warn(f"The job {wish.target.job} has no assets, and Dagster keeps no metadata of jobs themselves.")
+        if wish.aims and not wish.targets:
+            output.warn(f"The job {wish.aims[0].job} has no assets, and Dagster keeps no metadata of jobs themselves.")
         output.note("Nothing is attached now. This makes an asset attach its newest export when it next runs:")
         output.data(result["snippet"])
 
 
-def _connected(settings: config.Config, wish: Wish, aim: parse.AttachTarget, event: events.Event) -> Wish:
-    """The wish with the deployment and the assets: checked before the notebook runs, which may take long."""
-    from daglab import attach, dagster_api
+def export_one(batch: batches.Batch, piece: batches.Piece, task: batches.Task, event: events.Event) -> None:
+    """Export one notebook, and print its document or where it is."""
+    output.note(f"Running {piece.notebook}")
+    made = batches.made(batch, piece)
+    if made.export:
+        event.bytes = made.export.bytes
+        output.note(f"Wrote {made.export.output}")
+    result = batches.published(batch, piece, made)
+    clear(batch.settings, piece.output)
+    if task.as_json:
+        output.document(result)
+    else:
+        show(result, batch.wish)
 
-    api = dagster_api.connect(settings, operation=event.id)
-    event.traffic = api.traffic
-    attach.permit(api, wish.via)
-    return dataclasses.replace(wish, api=api, assets=tuple(attach.targets(api, settings, aim)))
+
+def export_many(batch: batches.Batch, pieces: Sequence[batches.Piece], task: batches.Task, event: events.Event) -> None:
+    """Export them side by side with a line for each; raises what is not good with the whole report."""
+    started = time.monotonic()
+    results: dict[Path, dict[str, Any]] = {}
+    stopped = _carried_out(batch, pieces, task, results)
+    report = batch_reports.document([piece.output for piece in pieces], results, time.monotonic() - started)
+    event.bytes = sum(each.get("bytes") or 0 for each in report["exports"] if not each.get("skipped"))
+    event.detail.update(report["counts"])
+    if stopped:
+        raise batch_reports.stopped(report, stopped) from None
+    clear(batch.settings, None)
+    if not (task.as_json or _is_quiet()):
+        output.text("\n".join(each["output"] for each in report["exports"] if "error" not in each))
+    if not report["ok"]:
+        raise batch_reports.not_good(report)
+    if task.as_json:
+        output.document(report)
 
 
-def _run(
-    settings: config.Config,
-    notebook: Path,
-    html: Path,
-    python: str,
-    arguments: Sequence[str],
-    capture: processes.Capture,
-) -> tuple[exports.Export, git.Commit | None]:
-    """Run the notebook, and ask git meanwhile what commit it is of."""
-    asked = git.look(notebook.absolute(), processes.without_secrets(os.environ, settings.token_variables))
+def _carried_out(
+    batch: batches.Batch,
+    pieces: Sequence[batches.Piece],
+    task: batches.Task,
+    results: dict[Path, dict[str, Any]],
+) -> BaseException | None:
+    """Fill in what became of each, by its output; what has stopped it, else None."""
+    width = len(str(len(pieces)))
     try:
-        done = exports.export_html(
-            notebook,
-            html,
-            python=[python, *settings.flags_for(notebook)],
-            arguments=arguments,
-            timeout=settings.export.timeout,
+        with contextlib.closing(batches.side_by_side(batch, pieces, task.jobs)) as running:
+            for piece, outcome in running:
+                result = batches.told(batch, piece, outcome)
+                if result is None:
+                    continue
+                results[piece.output] = result
+                output.note(f"[{len(results):{width}}/{len(pieces)}] {batch_reports.line(piece.notebook, result)}")
+                if "error" in result and not task.keep_going:
+                    batch.halted.set()
+    except (KeyboardInterrupt, errors.Terminated) as stop:
+        return stop
+    except errors.Interrupted as stop:  # while one was published
+        results[piece.output] = {**(stop.result or {}), "ok": False, "skipped": False, "error": stop.document()}
+        return stop
+    return None
+
+
+def carry_out(task: batches.Task, settings: config.Config, wish: publishing.Wish, event: events.Event) -> None:
+    """Find what is to be exported, refuse what can't be before anything runs, and export it."""
+    parameters = export_parameters.seen(task.arguments)
+    export_parameters.hide_secrets(parameters)
+    notebooks = batches.every(settings) if task.everything else list(task.notebooks)
+    if task.from_list is not None:
+        notebooks += batches.listed(task.from_list)
+    event.target = str(notebooks[0]) if not task.is_batch and notebooks else f"{len(notebooks)} notebooks"
+    if not task.is_batch:
+        exports.check_notebook(notebooks[0])
+    pieces = batches.planned(settings, notebooks, task.target, parameters)
+    wish = _prepared(settings, wish, event)
+    if not pieces:
+        raise errors.InvalidInput("There is no notebook in the list.", "Name one on each line.")
+    with contextlib.ExitStack() as stack:
+        env = {**os.environ, **config.as_environment(output.flags()), exports.VARIABLE: "1"}
+        pythons = dict.fromkeys(piece.python for piece in pieces)
+        batch = batches.Batch(
+            settings,
+            task.arguments,
+            export_parameters.recorded(parameters),
+            wish,
             # The notebook asks the deployment that the export is for.
-            env={**os.environ, **config.as_environment(output.flags())},
-            compress=settings.export.compress,
-            capture=capture,
+            {python: stack.enter_context(exporters.opened(python, env)) for python in pythons},
+            task.interactive,
+            task.if_changed,
+            task.wait_lock,
+            task.keep_going,
         )
-    finally:
-        commit = git.found(asked)
-    return done, commit
+        (export_many(batch, pieces, task, event) if task.is_batch else export_one(batch, pieces[0], task, event))
 
 
-@click.command(name="export")
-@click.argument("notebook", type=click.Path(path_type=Path))
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGS]")
+def _prepared(settings: config.Config, wish: publishing.Wish, event: events.Event) -> publishing.Wish:
+    """The wish, with all that can be checked before the notebooks run."""
+    api = None
+    if wish.aims:
+        from daglab import dagster_api  # it brings in requests: an export that is not attached does without
+
+        api = dagster_api.connect(settings, operation=event.id)
+        event.traffic = api.traffic
+    return publishing.prepared(settings, wish, api)
+
+
+def cron_line(schedule: str) -> str:
+    """The line of a crontab that does what this command line does, quietly."""
+    words = crontab.without(sys.argv[1:], "--print-cron", schedule)
+    missing = [name for name in os.environ if name in NOT_TOLD or name.startswith("DAGLAB_")]
+    output.note("cron sends what is printed to MAILTO; set MAILTO=you@example.com above the line.")
+    if missing:
+        output.note(f"cron does not hand on {', '.join(sorted(missing))}, which is set here: set it in the crontab.")
+    command = [*crontab.program(sys.argv[0]), *([] if _is_quiet() else ["-q"]), *words]
+    when = crontab.SCHEDULE if schedule == BARE["--print-cron"] else schedule
+    return crontab.line(when, Path.cwd(), command)
+
+
+def _is_quiet() -> bool:  # cron sends a mail for whatever is printed
+    return bool(click.get_current_context().meta.get("daglab.quiet"))
+
+
+def _check(
+    notebooks: Sequence[Path],
+    everything: bool,
+    from_list: str | None,
+    attach_to: object,
+    needs_attach: Mapping[str, object],
+) -> None:
+    if sum([bool(notebooks), everything, from_list is not None]) != 1:
+        raise errors.WrongUsage(
+            "Say which notebooks: their names, --all, or --from-list FILE.", "See `daglab export --help`."
+        )
+    for flag, value in needs_attach.items():
+        if value and not attach_to:
+            raise errors.WrongUsage(
+                f"{flag} is about what is attached, and --attach is missing.", "Add --attach asset:KEY."
+            )
+
+
+def _place(settings: config.Config, upload: str) -> Any:
+    """Where to upload to."""
+    from daglab.storage import places
+
+    place = places.from_config(settings) if upload == BARE["--upload"] else places.parse(upload)
+    if place is None:
+        raise errors.NotSetUp(
+            "export.cloud_storage names no place to upload to.", "Set its provider and bucket, or give --upload URL."
+        )
+    return place
+
+
+@click.command(name="export", cls=Command)
+@click.argument("notebooks", nargs=-1, type=click.Path(path_type=Path), metavar="NOTEBOOK... [-- ARGS]")
+@click.option("--all", "everything", is_flag=True, help="Export all notebooks of the notebooks folder.")
+@click.option("--from-list", metavar="FILE", help="Export those in a file, a line each; - is standard input.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="How many run at a time.")
+@click.option(
+    "--keep-going/--fail-fast", default=True, help="After a failure, go on or begin no more.  [default: keep-going]"
+)
 @click.option(
     "--output",
     "target",
-    type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The HTML file to write.  [default: below exports/ in the project]",
+    help="The HTML file to write; {notebook} and {PARAMETER} are filled in.  [default: below exports/ in the project]",
 )
 @click.option("--compress/--no-compress", default=None, help="Write it as .html.gz.  [default: export.compress]")
 @click.option(
+    "--interactive",
+    type=click.Choice(("cdn", "none")),
+    default="cdn",
+    show_default=True,
+    help="Whether marimo's own page takes over where it can be loaded; the content shows either way.",
+)
+@click.option("-P", "--parameter", "pairs", multiple=True, metavar="KEY=VALUE", help="A parameter for mo.cli_args().")
+@click.option("--params", type=click.Path(path_type=Path), metavar="FILE", help="Parameters in YAML; -P wins over it.")
+@click.option("--if-changed", is_flag=True, help="Skip what is good and has not changed, nor have its assets.")
+@click.option(
     "--attach",
     "attach_to",
+    multiple=True,
     metavar="TARGET",
-    help="What to attach it to: asset:KEY, asset:KEY@PARTITION (or asset://KEY:PARTITION), or job:NAME.",
+    help="What to attach it to: asset:KEY, asset:KEY@PARTITION (or asset://KEY:PARTITION), or job:NAME. Repeatable.",
 )
+@click.option("--attach-failure", is_flag=True, help="Tell the assets of a failed notebook, too.")
+@click.option("--check", metavar="NAME", help="Report whether it failed as this asset check.")
 @click.option(
     "--via",
     type=click.Choice((*observations.WAYS, observations.COMPUTE)),
     help="How to attach.  [default: instance where it is proven to be the deployment's own, else rest, else graphql]",
 )
 @click.option("--metadata-key", metavar="LABEL", help="The label of the link.  [default: defaults.attach_metadata_key]")
+@click.option(
+    "--upload",
+    is_flag=False,
+    flag_value=BARE["--upload"],
+    default=None,
+    metavar="[URL]",
+    help="Upload it: s3://, gs://, az://, file://, a presigned https://.  [default: to export.cloud_storage]",
+)
+@click.option("--sign", metavar="TIME", help="Make a signed link to the uploaded file that lasts so long, as 7d.")
 @click.option("--allow-errors", is_flag=True, help="Attach a notebook with failed cells, too, and exit with 0.")
 @click.option(
     "--retention-days",
@@ -270,73 +291,109 @@ def _run(
     "--timeout",
     type=output.Seconds(),
     metavar="SECONDS",
-    help="How long the notebook may run at most.  [default: export.timeout, 3600]",
+    help="How long a notebook may run at most.  [default: export.timeout, 3600]",
+)
+@click.option(
+    "--wait-lock",
+    type=click.FloatRange(0, LONGEST_WAIT),
+    default=0.0,
+    metavar="SECONDS",
+    help="How long to wait for another export of the same output.  [default: 0]",
+)
+@click.option(
+    "--print-cron",
+    is_flag=False,
+    flag_value=BARE["--print-cron"],
+    default=None,
+    metavar="[SCHEDULE]",
+    help="Print the crontab line that does this, and do nothing.  [default: '0 3 * * *']",
 )
 @output.connection_options
 @output.json_option
+@click.pass_context
 def command(
-    notebook: Path,
-    arguments: Sequence[str],
-    target: Path | None,
+    context: click.Context,
+    notebooks: tuple[Path, ...],
+    everything: bool,
+    from_list: str | None,
+    jobs: int,
+    keep_going: bool,
+    target: str | None,
     compress: bool | None,
-    attach_to: str | None,
+    interactive: str,
+    pairs: tuple[str, ...],
+    params: Path | None,
+    if_changed: bool,
+    attach_to: tuple[str, ...],
+    attach_failure: bool,
+    check: str | None,
     via: str | None,
     metadata_key: str | None,
+    upload: str | None,
+    sign: str | None,
     allow_errors: bool,
     retention_days: int | None,
     timeout: float | None,
+    wait_lock: float,
+    print_cron: str | None,
     as_json: bool,
 ) -> None:
-    """Run a notebook, write it as HTML, and attach it to an asset.
+    """Run notebooks, write them as HTML, attach them to assets.
 
     A failed cell exits with 4 and shows its traceback; the HTML is kept, and nothing is attached. What comes after --
-    goes to the notebook (mo.cli_args). The page loads marimo's own code from the network and is blank without. What
-    the project's record says daglab has exported goes when its time is over, unless it was changed.
+    goes to the notebook (mo.cli_args), as parameters do. What the project's record says daglab has exported goes when
+    its time is over, unless it was changed.
 
     \b
     Examples:
       daglab export dagster/notebooks/asset_orders.py --attach asset:orders
-      daglab export daily.py --attach asset:daily@2026-11-01 --retention-days 90
-      daglab export report.py --output build/report.html --timeout 600 -- --days 7
+      daglab export --all --jobs 2 -P date=2026-11-01 --output 'reports/{notebook}-{date}.html'
+      daglab export daily.py --attach asset:daily@2026-11-01 --if-changed --print-cron '0 5 * * 1-5'
     """
-    if via and not attach_to:
-        raise errors.WrongUsage("--via says how to attach, and --attach is missing.", "Add --attach asset:KEY.")
-    aim = parse.attach_target(attach_to) if attach_to else None
-    flags = output.flags(
-        {
-            "defaults.attach_metadata_key": metadata_key,
-            "export.compress": compress,
-            "export.retention_days": retention_days,
-            "export.timeout": timeout,
-        }
+    needs_attach = {"--via": via, "--attach-failure": attach_failure, "--check": check}
+    _check(notebooks, everything, from_list, attach_to, needs_attach)
+    if print_cron is not None:
+        line = cron_line(print_cron)
+        output.document({"ok": True, "line": line}) if as_json else output.data(line)
+        return
+    words = export_parameters.words(params, pairs, context.meta["daglab.arguments"])
+    aims = tuple(parse.attach_target(text) for text in attach_to)
+    seconds = parse.duration(sign, "--sign") if sign else None
+    if sign and upload is None:
+        raise errors.WrongUsage("--sign makes a link to what is uploaded, and --upload is missing.", "Add --upload.")
+    settings = config.load(
+        output.flags(
+            {
+                "defaults.attach_metadata_key": metadata_key,
+                "export.compress": compress,
+                "export.retention_days": retention_days,
+                "export.timeout": timeout,
+            }
+        )
     )
-    with contextlib.ExitStack() as stack:
-        capture = stack.enter_context(processes.capturing())  # it starts up while we find out what to run
-        settings = config.load(flags)
-        event = stack.enter_context(events.recording(settings.root, "export"))
-        event.target = str(notebook)
-        exports.check_notebook(notebook)
-        html = exports.with_suffix(
-            target or exports.default_output(settings, notebook), compress=settings.export.compress
-        )
-        wish = Wish(
-            target=aim,
-            via=via,
-            python=settings.python_for(notebook),
-            allow_errors=allow_errors,
-            keep_days=settings.export.retention_days,
-        )
-        if aim:
-            wish = _connected(settings, wish, aim, event)
-        output.note(f"Running {notebook}")
-        done, commit = _run(settings, notebook, html, wish.python, arguments, capture)
-        event.bytes = done.bytes
-        output.note(f"Wrote {done.output}")
-        result = publish(settings, done, wish, commit)
-        clear(settings, done.output)
-        if allow_errors and done.failed:
-            output.warn(f"{len(done.failed)} of the notebook's cells failed: {done.failed[0].error}")
-        if as_json:
-            output.document(result)
-        else:
-            show(result, wish)
+    task = batches.Task(
+        notebooks,
+        everything,
+        from_list,
+        target,
+        tuple(words),
+        jobs,
+        keep_going,
+        if_changed,
+        wait_lock,
+        interactive,
+        as_json,
+    )
+    wish = publishing.Wish(
+        aims=aims,
+        via=via,
+        python=sys.executable,
+        allow_errors=allow_errors,
+        keep_days=settings.export.retention_days,
+        place=_place(settings, upload) if upload else None,
+        sign=seconds,
+        attach_failure=attach_failure,
+        check=check,
+    )
+    with events.recording(settings.root, "export") as event:
+        carry_out(task, settings, wish, event)

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from daglab import (
+    asset_code,
     config,
     dagster_api,
     definitions,
@@ -34,6 +35,7 @@ from daglab import (
     targets,
 )
 
+AS_ASSET = ("as_asset", "asset", "module", "git_commit", "force", "dry_run", "as_json")
 CHECK_TIMEOUT = 2.0  # seconds; a notebook can be written where nothing answers, too
 
 
@@ -162,12 +164,15 @@ def _write_all(
     if twice := [path.name for path in paths if paths.count(path) > 1]:
         raise errors.InvalidInput(f"Several assets would be in {twice[0]}.", "Scaffold each with a --filename.")
     if not options["force"]:
-        _refuse_taken(paths if len(paths) > 1 else ())
-    made = []
-    for each in wanted:
-        path, replaced, digest = scaffolds.write(
-            settings, each, wishes, name=options["filename"], force=options["force"]
-        )
+        _refuse_taken(paths if len(paths) > 1 or options["dry_run"] else ())
+    made: list[dict[str, Any]] = []
+    for each, path in zip(wanted, paths, strict=True):
+        if options["dry_run"]:
+            own = str(files.inside(settings.root, path))
+            text = scaffolds.notebook(settings.root, each, own, wishes)
+            made.append({"notebook": str(path), "target": each.recorded, "replaced": False, "text": text})
+            continue
+        _, replaced, digest = scaffolds.write(settings, each, wishes, name=options["filename"], force=options["force"])
         own = str(files.inside(settings.root, path))
         detail["notebook"] = own
         detail.setdefault("made", []).append({"notebook": own, "sha256": digest})
@@ -218,6 +223,13 @@ def _commit(settings: config.Config, made: Sequence[dict[str, Any]], result: dic
 @click.option("--seed-data", is_flag=True, help="A few made-up rows in the shape of the asset's columns.")
 @click.option("--git-commit", is_flag=True, help="Commit what is written, and nothing else.")
 @click.option("--force", is_flag=True, help="Write over a notebook of that name.")
+@click.option(
+    "--as-asset",
+    type=click.Path(path_type=Path),
+    metavar="NOTEBOOK",
+    help="Write code that makes an asset of this notebook, which Dagster then runs; --asset is its key.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
 @click.option("--list-templates", is_flag=True, help="List the templates, and write nothing.")
 @click.option("--eject", metavar="TEMPLATE", help="Copy one of daglab's templates into the project, to change it.")
 @output.connection_options
@@ -234,11 +246,15 @@ def command(list_templates: bool, eject: str | None, as_json: bool, **options: A
       daglab scaffold --asset orders
       daglab scaffold --from-selection 'group:mart' --template asset-group --filename mart.py
       daglab scaffold --job report && marimo edit dagster/notebooks/job_report.py
+      daglab scaffold --as-asset dagster/notebooks/asset_orders.py --asset reports/orders
     """
     settings = config.load(output.flags())
     if sum(map(bool, (list_templates, eject, options["asset"] or options["job"] or options["selected"]))) > 1:
         raise errors.WrongUsage("--list-templates and --eject write no notebook.", "Give them alone.")
-    if list_templates:
+    if options["as_asset"]:
+        _refuse_others(click.get_current_context(), AS_ASSET)
+        _as_asset(settings, options, as_json=as_json)
+    elif list_templates:
         show_templates(settings.root, as_json=as_json)
     elif eject:
         with events.recording(settings.root, "scaffold") as event:
@@ -268,12 +284,58 @@ def _scaffold(settings: config.Config, options: dict[str, Any], *, as_json: bool
         wanted = each_of(target, seen) if options["each"] else [target]
         made = _write_all(settings, wanted, _wishes(settings, seen, options, path), options, event.detail)
         result = _document(made, seen, each=options["each"])
-        if options["git_commit"]:
+        if options["git_commit"] and not options["dry_run"]:
             _commit(settings, made, result)
         if as_json:
             output.document(result)
+        elif options["dry_run"]:
+            for each in made:
+                output.text(each["text"])
+                output.note(f"Would write {each['notebook']}")
         else:
             _tell(settings, made)
+
+
+def _refuse_others(context: click.Context, allowed: Sequence[str]) -> None:
+    """Raise `WrongUsage` for an option of notebooks: the code of an asset has none of what it asks for."""
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        given = context.get_parameter_source(name) not in (None, click.core.ParameterSource.DEFAULT)
+        if given and name not in allowed and parameter.expose_value:
+            raise errors.WrongUsage(
+                f"{parameter.opts[0]} is for a new notebook, and --as-asset takes one that is there.", "Leave it out."
+            )
+
+
+def _as_asset(settings: config.Config, options: dict[str, Any], *, as_json: bool) -> None:
+    environ = processes.without_secrets(os.environ, settings.token_variables)
+    if options["git_commit"] and not git.is_inside(settings.root, environ):
+        raise errors.NotSetUp(f"{settings.root} is no git repository, and --git-commit needs one.", "git init")
+    with events.recording(settings.root, "scaffold") as event:
+        event.target = str(options["as_asset"])
+        module = asset_code.plan(settings, options["as_asset"], options["asset"], options["module"])
+        dry = options["dry_run"]
+        replaced = asset_code.write(module, force=options["force"], dry=dry)
+        written = [module.path, *([module.package[0]] if module.package else [])]
+        event.detail["modules"] = [] if dry else [str(files.inside(settings.root, path)) for path in written]
+        result = {
+            **{"ok": True, "module": str(module.path), "files": list(map(str, written)), "asset": module.asset},
+            **{"notebook": module.notebook, "deps": list(module.deps), "replaced": replaced, "dry_run": dry},
+            **{"definitions": str(module.definitions), "add": list(module.add), "text": module.text},
+        }
+        if options["git_commit"] and not dry:
+            for path in written:
+                _commit(settings, [{"notebook": str(path), "target": f"asset:{module.asset}"}], result)
+    if as_json:
+        output.document(result)
+        return
+    output.text(module.text) if dry else output.data(str(module.path))
+    output.note(f"{'Would write' if dry else 'Replaced' if replaced else 'Wrote'} {', '.join(map(str, written))}")
+    if module.add:
+        output.note(f"Dagster does not load it yet. Add to {module.definitions}:")
+        output.note("\n".join(f"    {line}" for line in module.add))
+    elif not dry:
+        output.note("Dagster loads it with the rest. See: daglab discover --pattern " + shlex.quote(module.asset))
 
 
 def _document(made: Sequence[dict[str, Any]], seen: Seen | None, *, each: bool) -> dict[str, Any]:

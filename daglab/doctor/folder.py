@@ -16,7 +16,7 @@ from daglab.upkeep import journal, leftovers
 
 # What holds a token, signed links, or values of notebooks.
 PRIVATE = (
-    *("exports.jsonl", "dev.json", "dev.lock", "marimo.token", "marimo.html"),
+    *("exports.jsonl", "dev.json", "dev.lock", "marimo.token", "marimo.html", "export.html"),
     *("state/*.json", "state/*.bak", "state/*.broken", "state/*.new", "traces/*"),
     *("backups/*", "archive/*"),
 )

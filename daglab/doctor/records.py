@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from daglab import errors, export_record, files, json_files, state_files, traces
+from daglab import errors, export_copies, export_record, files, json_files, state_files, traces
 from daglab.dev import ports, record
 from daglab.doctor import findings, folder, origins
 from daglab.doctor.findings import Finding, Project
@@ -24,7 +24,7 @@ BLOCK = 1 << 20
 # Dagster's history, the user's templates, what services print; what can be made anew; what carries its own checksums.
 NOT_READ = {"dagster_home", "templates", "logs", "cache", "archive", "backups", "restore/new", "restore/old"}
 SMALL = ("dev.json", "last_ports.json", "restore/journal.json")
-KNOWN = ("marimo.token", "marimo.html")
+KNOWN = ("marimo.token", "marimo.html", "export.html")
 Check = Callable[[dict[str, Any]], "str | None"]
 
 
@@ -238,7 +238,7 @@ def _event_flaw(line: dict[str, Any], month: str) -> str | None:
 def _export_flaw(line: dict[str, Any]) -> str | None:
     if flaw := _version_flaw(line):
         return flaw
-    if isinstance(line.get("expired"), str):
+    if any(isinstance(line.get(kind), str) for kind in ("expired", "intent", "amends")):
         return None
     whole = all(isinstance(line.get(key), str) for key in ("id", "output", "sha256"))
     return None if whole else "it lacks its id, its output or its hash"
@@ -268,17 +268,14 @@ def _is_regular(path: Path) -> bool:
 
 def exports(project: Project, found: Read) -> None:
     """Whether each export that is still to be there is, with just the bytes that the record has."""
-    lines = export_record.read(project.root)
-    newest = {line["output"]: line for line in lines if isinstance(line.get("output"), str)}
-    dealt_with = export_record.expired(project.root)
-    for place, line in newest.items():
-        path = project.root / place
-        if line["id"] in dealt_with or files.inside(project.root, path) is None:
+    for copy in export_record.copies(project.root):
+        place, path = copy.place, project.root / copy.place
+        if copy.where != export_copies.LOCAL or files.inside(project.root, path) is None:
             continue
         found.exports += 1
         if not _is_regular(path):
             found.add(place, None, "the export is gone, and the record has it")
-        elif _hash(path) != line.get("sha256"):
+        elif _hash(path) != copy.sha256:
             found.add(place, None, "the export was changed since it was made")
 
 

@@ -14,7 +14,19 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from daglab import attach, config, entities, errors, events, export_record, json_values, observations, parse, processes
+from daglab import (
+    attach,
+    config,
+    entities,
+    errors,
+    events,
+    export_record,
+    json_values,
+    metadata,
+    observations,
+    parse,
+    processes,
+)
 from daglab.helpers import client as deployment
 from daglab.helpers import display
 
@@ -142,10 +154,10 @@ def exploration_metadata(
         # Somebody else may have written the line, and no asset's run is to fail over it.
         with contextlib.suppress(KeyError, TypeError, ValueError):
             kind, value = entry["kind"], entry["value"]
-            maker = getattr(dagster.MetadataValue, kind, None) if kind in observations.KINDS else None
-            if kind == "timestamp" and maker:
-                value = datetime.fromisoformat(value)
-            found[str(entry["label"])] = maker(value) if maker else dagster.MetadataValue.text(str(value))  # as in 1.5
+            is_known = kind in observations.KINDS
+            found[str(entry["label"])] = (
+                metadata.typed(kind, value) if is_known else dagster.MetadataValue.text(str(value))
+            )
     return found
 
 

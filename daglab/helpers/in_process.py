@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from daglab import attach, entities, errors, parse, partitions
+from daglab import entities, errors, parse, partitions, reports
 from daglab.helpers import client as deployment
 from daglab.helpers import display
 
@@ -166,7 +166,7 @@ def _instance(client: deployment.Client) -> Iterator[Any]:
     """An instance that keeps nothing, and looks for stored values where the deployment on this machine has them."""
     import dagster
 
-    home = os.environ.get("DAGSTER_HOME") or attach.home_of_dev(client.settings, client.api.url)
+    home = os.environ.get("DAGSTER_HOME") or reports.home_of_dev(client.settings, client.api.url)
     with dagster.DagsterInstance.ephemeral(tempdir=home or None) as instance:
         yield instance
 

@@ -186,5 +186,7 @@ def _add_exports(outcome: Outcome, gone: export_record.Expired) -> None:
         outcome.add("exports", path, size)
     for path in gone.changed:
         outcome.keep(path, "it has expired, and was changed since it was made")
+    for path in gone.attached:
+        outcome.keep(path, "it has expired, and the page of an asset leads to it")
     for path, why in gone.failed:
         outcome.fail(path, why)

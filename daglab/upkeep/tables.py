@@ -40,7 +40,7 @@ COLUMNS = {
     "usage.csv": ("at", "name", "amount", "labels", "command", "target", "operation"),
     "exports.csv": (
         *("exported_at", "id", "notebook", "output", "ok", "targets", "partition", "link", "bytes", "sha256"),
-        *("seconds", "expires_at", "removed_at"),
+        *("seconds", "expires_at", "uploaded", "removed_at"),
     ),
     "metrics.csv": ("day", "events", "failed", "seconds_mean", "requests", "usage"),
 }
@@ -131,7 +131,9 @@ def _exports(root: Path) -> Iterator[Row]:
             if isinstance(line.get("expired"), str) and "kept" not in line:
                 removed[line["expired"]] = line.get("at")
     for line in export_record.read(root):
-        yield {**line, "removed_at": removed.get(line["id"])}
+        upload = line.get("upload")
+        uploaded = upload.get("address") if isinstance(upload, dict) else None
+        yield {**line, "uploaded": uploaded, "removed_at": removed.get(line["id"])}
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import re
 import shutil
@@ -11,8 +12,10 @@ import socketserver
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ import pytest
 import requests
 
 from daglab import processes
+from daglab.storage import places, sigv4
 
 # What is done with one request: it gets the client's socket, and `forward`, which sends the request on and
 # gives back the deployment's whole answer.
@@ -163,7 +167,11 @@ class Browser:
         arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
         # It asks nobody but the page: neither for updates nor for anything of its maker's.
         arguments += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        arguments += ["--hide-scrollbars"]
+        # And no name but this machine's leads anywhere.
+        arguments += [
+            "--hide-scrollbars",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+        ]
         options = {"args": arguments}
         capabilities = {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}
         answer = requests.post(f"{driver}/session", json={"capabilities": capabilities}, timeout=120).json()
@@ -233,9 +241,22 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60) -> 
 
 @pytest.fixture
 def browser(tmp_path: Path, need: Callable[[object, str], None]) -> Iterator[Browser]:
+    with _browser(tmp_path, need) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def reader(tmp_path_factory: pytest.TempPathFactory, need: Callable[[object, str], None]) -> Iterator[Browser]:
+    """A browser for the whole run, for tests that open a page of their own and look at nothing before it."""
+    with _browser(tmp_path_factory.mktemp("reader"), need) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def _browser(folder: Path, need: Callable[[object, str], None]) -> Iterator[Browser]:
     need(shutil.which("chromedriver"), "chromedriver is not installed")
     port = processes.find_free_port()
-    url, log = f"http://127.0.0.1:{port}", tmp_path / "chromedriver.log"
+    url, log = f"http://127.0.0.1:{port}", folder / "chromedriver.log"
     with processes.keeper() as kept:
         processes.start(kept, processes.Service("driver", ["chromedriver", f"--port={port}"], None, None, log))
         wait_until(lambda: _answers(f"{url}/status"), "chromedriver answers")
@@ -273,3 +294,142 @@ def _answers(url: str) -> bool:
         return answer.ok and answer.json().get("value", {"ready": True})["ready"] is True
     except requests.RequestException:
         return False
+
+
+# --- stores to upload to; `python scripts/servers.py` installs them
+
+# As they were before a test's isolation.
+SERVERS = Path(os.environ.get("DAGLAB_SERVERS") or Path.home() / ".cache" / "daglab" / "servers")
+# The key of Azurite's account, which is in its documentation and opens nothing else.
+AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+SYSTEM_PATH = os.environ.get("PATH", os.defpath)
+
+
+@dataclass(frozen=True)
+class Store:
+    """A running store: its address, the variables with which its provider's programs find it, and its files."""
+
+    url: str
+    env: dict[str, str]
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def server_program(need: Callable[[object, str], None]) -> Callable[[str], str]:
+    """`server_program("go/versitygw")` is what scripts/servers.py has installed, or what PATH has of that name."""
+
+    def find(name: str) -> str:
+        found = SERVERS / name
+        path = str(found) if found.exists() else shutil.which(found.name, path=SYSTEM_PATH)
+        need(path, f"{found.name} is not installed: python scripts/servers.py")
+        return str(path)
+
+    return find
+
+
+@pytest.fixture
+def only_programs(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[str, str]]:
+    """`only_programs(aws)` makes these the only ones that PATH leads to; with none there are none."""
+
+    def choose(*paths: str) -> dict[str, str]:
+        folder = tmp_path_factory.mktemp("bin")
+        for path in paths:
+            (folder / Path(path).name).symlink_to(path)
+        monkeypatch.setenv("PATH", str(folder))
+        return {"PATH": str(folder)}
+
+    return choose
+
+
+@pytest.fixture(scope="session")
+def s3_server(server_program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """versitygw: an S3 that checks signatures."""
+    program, folder = server_program("go/versitygw"), tmp_path_factory.mktemp("s3")
+    (folder / "data").mkdir()
+    (folder / "meta").mkdir()
+    port = processes.find_free_port()
+    keys = {"AWS_ACCESS_KEY_ID": "daglab-test", "AWS_SECRET_ACCESS_KEY": "t3st/s3cret+k3y"}
+    command = [program, "--port", f"127.0.0.1:{port}", "--access", keys["AWS_ACCESS_KEY_ID"], "--quiet"]
+    command += ["--secret", keys["AWS_SECRET_ACCESS_KEY"], "--region", "eu-central-1"]
+    command += ["posix", "--sidecar", str(folder / "meta"), str(folder / "data")]
+    url = f"http://127.0.0.1:{port}"
+    env = {**keys, "AWS_ENDPOINT_URL": url, "AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1"}
+    with _store(command, folder, url):
+        yield Store(url, {**env, "AWS_EC2_METADATA_DISABLED": "true"}, folder / "data")
+
+
+@pytest.fixture(scope="session")
+def moto_server(server_program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """moto: an S3 that checks no signature, for the AWS CLI."""
+    program, folder = server_program("clients/bin/moto_server"), tmp_path_factory.mktemp("moto")
+    port = processes.find_free_port()
+    url = f"http://127.0.0.1:{port}"
+    keys = {"AWS_ACCESS_KEY_ID": "moto-test", "AWS_SECRET_ACCESS_KEY": "m0to-s3cret-k3y"}
+    env = {**keys, "AWS_ENDPOINT_URL": url, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+    with _store([program, "-H", "127.0.0.1", "-p", str(port)], folder, url):
+        yield Store(url, {**env, "AWS_EC2_METADATA_DISABLED": "true"}, folder)
+
+
+@pytest.fixture(scope="session")
+def azurite(server_program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """Azurite's blob service, with the account and the key that its documentation names."""
+    program, folder = server_program("npm/node_modules/.bin/azurite-blob"), tmp_path_factory.mktemp("azurite")
+    port = processes.find_free_port()
+    account, key = "devstoreaccount1", AZURITE_KEY
+    command = [program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "-l", str(folder), "--silent"]
+    command += ["--disableTelemetry", "--skipApiVersionCheck"]
+    url = f"http://127.0.0.1:{port}/{account}"
+    connection = f"DefaultEndpointsProtocol=http;AccountName={account};AccountKey={key};BlobEndpoint={url};"
+    env = {"AZURE_STORAGE_CONNECTION_STRING": connection, "AZURE_CORE_COLLECT_TELEMETRY": "0"}
+    with _store(command, folder, url):
+        yield Store(url, env, folder)
+
+
+@pytest.fixture(scope="session")
+def gcs_server(server_program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """fake-gcs-server: Cloud Storage that checks no signature."""
+    program, folder = server_program("go/fake-gcs-server"), tmp_path_factory.mktemp("gcs")
+    port = processes.find_free_port()
+    host = f"127.0.0.1:{port}"
+    command = [program, "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
+    command += ["-public-host", host, "-external-url", f"http://{host}"]
+    with _store(command, folder, f"http://{host}/storage/v1/b?project=p"):
+        yield Store(f"http://{host}", {"STORAGE_EMULATOR_HOST": f"http://{host}"}, folder)
+
+
+@pytest.fixture
+def s3_place(s3_server: Store, monkeypatch: pytest.MonkeyPatch) -> places.Place:
+    """A fresh bucket of the S3 that checks signatures, and the variables for it set."""
+    for name, text in s3_server.env.items():
+        monkeypatch.setenv(name, text)
+    return places.Place("s3", make_bucket(s3_server), "reports")
+
+
+def make_bucket(store: Store) -> str:
+    """A new bucket of an S3 store."""
+    bucket = f"bucket-{uuid.uuid4().hex[:12]}"
+    keys = sigv4.Keys(store.env["AWS_ACCESS_KEY_ID"], store.env["AWS_SECRET_ACCESS_KEY"])
+    url, now = f"{store.url}/{bucket}", datetime.now(timezone.utc)
+    headers = sigv4.signed_headers(keys, store.env["AWS_REGION"], "PUT", url, {}, sigv4.EMPTY, now)
+    requests.put(url, headers=headers, timeout=60).raise_for_status()
+    return bucket
+
+
+@contextlib.contextmanager
+def _store(command: list[str], folder: Path, probe: str) -> Iterator[None]:
+    """A store until the block ends, from when it answers; its environment is small, for a session sees the real one."""
+    env = {"PATH": SYSTEM_PATH, "HOME": str(folder), "LANG": "C.UTF-8"}
+    log = folder / "server.log"
+    with processes.keeper() as kept:
+        processes.start(kept, processes.Service("store", command, folder, env, log))
+
+        def answers() -> bool:
+            assert not processes.ended(kept), log.read_text(errors="replace")[-3000:]
+            with contextlib.suppress(requests.RequestException):
+                return bool(requests.get(probe, timeout=10).status_code)
+            return False
+
+        wait_until(answers, f"{command[0]} answers")
+        yield

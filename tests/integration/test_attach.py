@@ -122,9 +122,9 @@ def test_instance_is_taken_by_itself_and_writes_a_link_that_can_be_clicked(
     assert done.exit_code == 0, done.stderr
     document = json.loads(done.stdout)
     link = "https://pages.example/exports/project/nb.html"
-    assert document["attached"] == [
-        {"target": f"asset:{key}", "via": "instance", "link": link, "link_type": "UrlMetadataEntry"}
-    ]
+    [attached] = document["attached"]
+    told = {"target": f"asset:{key}", "partition": None, "via": "instance", "link": link}
+    assert attached == {**told, "link_type": "UrlMetadataEntry", "at": attached["at"]}
     entries = of(deployment.url, key, document["id"])
     assert (entries["exploration"]["__typename"], entries["exploration"]["url"]) == ("UrlMetadataEntry", link)
     for label, path in (("notebook", project / "nb.py"), ("html", project / "exports" / "project" / "nb.html")):

@@ -18,8 +18,7 @@ from typing import Any
 import pytest
 import requests
 
-from daglab import config, errors, exports, helpers, observations
-from daglab.commands import export
+from daglab import config, errors, exports, helpers, observations, publishing
 
 Cli = Callable[..., Any]
 
@@ -242,7 +241,7 @@ def test_the_link_stays_where_its_label_is_taken(tmp_path: Path, label: str, lin
     now = datetime.now(timezone.utc)
     done = exports.Export("id1", tmp_path / "nb.py", tmp_path / "nb.html", 1.0, 2, "sum", now, ())
     settings = config.load(directory=tmp_path, environ={"DAGLAB_DEFAULTS__ATTACH_METADATA_KEY": label})
-    entries = {entry.label: entry for entry in export.entries(settings, done, link, None)}
+    entries = {entry.label: entry for entry in publishing.entries(settings, done, link, None)}
     wanted = ("url", link) if link else ("path", str(tmp_path / "nb.html"))
     assert entries[observations.ID_LABEL].value == "id1"
     if link or label == "html":
@@ -254,7 +253,7 @@ def test_the_label_of_the_id_can_not_be_taken(tmp_path: Path) -> None:
     done = exports.Export("id1", tmp_path / "nb.py", tmp_path / "nb.html", 1.0, 2, "sum", now, ())
     settings = config.load(directory=tmp_path, environ={"DAGLAB_DEFAULTS__ATTACH_METADATA_KEY": observations.ID_LABEL})
     with pytest.raises(errors.InvalidInput, match="daglab's own"):
-        export.entries(settings, done, "https://x", None)
+        publishing.entries(settings, done, "https://x", None)
 
 
 def test_partition_compression_errors_and_another_label(project: Path, cli: Cli, deployment: Any, graphql: Any) -> None:

@@ -55,7 +55,10 @@ def assert_untouched(output: Path) -> None:
     assert os.listdir(output.parent) == [output.name]
 
 
-def test_a_good_notebook_with_an_odd_name_hostile_output_and_a_header(tmp_path: Path) -> None:
+def test_a_good_notebook_with_an_odd_name_hostile_output_and_a_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARK", "here")
     folder = tmp_path / "nöte books"
     folder.mkdir()
     shown = 'import os, marimo as mo\nprint(f\'n={mo.cli_args()["n"]!r} mark={os.environ["MARK"]}\')\nreturn (mo,)'
@@ -67,7 +70,6 @@ def test_a_good_notebook_with_an_odd_name_hostile_output_and_a_header(tmp_path: 
         python=[PYTHON],
         arguments=["--n", "3"],
         timeout=SECONDS,
-        env={**os.environ, "MARK": "here"},
     )
     assert export.failed == ()
     assert export.output == folder / "new" / "-y ü.html"
@@ -189,7 +191,7 @@ def test_a_python_without_marimo_is_not_set_up(tmp_path: Path, output: Path) -> 
 
 
 def test_a_timeout_ends_the_notebook_and_all_that_it_has_started(
-    tmp_path: Path, output: Path, need: Callable[[object, str], None]
+    tmp_path: Path, output: Path, need: Callable[[object, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     need(sys.platform == "linux", "/proc tells who is left")
     code = """
@@ -200,10 +202,10 @@ def test_a_timeout_ends_the_notebook_and_all_that_it_has_started(
     """
     notebook = write(tmp_path / "nb.py", ("hangs()", code))
     mark = f"DAGLAB_TEST_MARK={uuid.uuid4()}"
-    env = {**os.environ, **dict([mark.split("=")])}
+    monkeypatch.setenv(*mark.split("="))
     for seconds in (6, 60):  # the second one for a machine so busy that the cell did not start in the first
         with pytest.raises(errors.TimedOut, match="was stopped"):
-            exports.export_html(notebook, output, python=[PYTHON], timeout=seconds, env=env)
+            exports.export_html(notebook, output, python=[PYTHON], timeout=seconds)
         if (tmp_path / "started").exists():
             break
     assert (tmp_path / "started").exists()

@@ -94,9 +94,9 @@ def test_discovery(daglab: Callable[..., Any], old: Any) -> None:
     found = daglab("discover", "--metadata")
     assert found["dagster_version"] == old.version
     assert {each["key"] for each in found["assets"]} == {
-        *("orders", "src/totals", "daily", "regional", "crossed", "failing")
+        *("orders", "src/totals", "daily", "regional", "crossed", "failing", "page", "pages/daily")
     }
-    assert {each["name"] for each in found["jobs"]} == {"greeting", "endless", "shop_job"}
+    assert {each["name"] for each in found["jobs"]} == {"greeting", "endless", "shop_job", "pages"}
     assets = {each["key"]: each for each in found["assets"]}
     assert (assets["orders"]["kinds"], assets["orders"]["metadata"]["rows"]) == (["csv"], 3)
     assert (assets["src/totals"]["dependencies"], assets["src/totals"]["group"]) == (["orders"], "mart")

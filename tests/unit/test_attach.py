@@ -17,7 +17,7 @@ import pytest
 import requests
 import responses
 
-from daglab import attach, config, dagster_api, errors, observations, web
+from daglab import attach, config, dagster_api, errors, observations, reports, web
 from daglab.children import observation as observation_child
 
 URL = "http://127.0.0.1:3999"
@@ -36,7 +36,7 @@ def settings(tmp_path: Path) -> config.Config:
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[dagster_api.DagsterApi]:
-    monkeypatch.setattr(web, "_pause", lambda *_: 0.0)
+    monkeypatch.setattr(web, "delay", lambda *_: 0.0)
     monkeypatch.setattr(attach, "READ_BACK_TIMEOUT", 0.0)
     with requests.Session() as http:
         yield dagster_api.DagsterApi(URL, web.Session(http, timeout=5.0, retries=1))
@@ -58,7 +58,7 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Child:
     def put(code: str) -> Path:
         script, started = tmp_path / "child.py", tmp_path / "started"
         script.write_text(f"import sys, time\nopen({str(started)!r}, 'w').close()\n{code}\n")
-        monkeypatch.setattr(attach, "CHILD", script)
+        monkeypatch.setattr(reports, "CHILD", script)
         return started
 
     return put
@@ -104,7 +104,7 @@ def newest(*ids: str) -> dict[str, Any]:
     return {"runsOrError": {"__typename": "Runs", "results": [{"runId": run_id} for run_id in ids]}}
 
 
-def reports() -> list[Any]:
+def sent() -> list[Any]:
     return [call.request for call in responses.calls if "/report_asset_observation" in str(call.request.url)]
 
 
@@ -123,8 +123,8 @@ def refused(call: Callable[[], object], kind: type[errors.DaglabError], *texts: 
 
 
 def test_the_newest_run() -> None:
-    assert attach.parse_newest_run(newest("r1")) == "r1"
-    assert attach.parse_newest_run(newest()) is None
+    assert reports.parse_newest_run(newest("r1")) == "r1"
+    assert reports.parse_newest_run(newest()) is None
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_the_newest_run() -> None:
 )
 def test_no_newest_run(answer: Any, kind: type[errors.DaglabError]) -> None:
     text = "wrong filter" if answer and "message" in answer else "Dagster answered"
-    refused(lambda: attach.parse_newest_run({"runsOrError": answer}), kind, text)
+    refused(lambda: reports.parse_newest_run({"runsOrError": answer}), kind, text)
 
 
 def test_observations_newest_first() -> None:
@@ -170,8 +170,8 @@ def test_rest_sends_values_that_json_has(api: dagster_api.DagsterApi, settings: 
     asked = answer_graphql(node=node(shown(kind="TextMetadataEntry")))
     done = attach.attach(api, settings, observation(), via="rest", python=sys.executable)
     assert done == observations.Attached("rest", LINK, "TextMetadataEntry")
-    assert asked == [("Observations", {"key": {"path": ["a", "b c"]}})]
-    [request] = reports()
+    assert asked == [("Observations", {"key": {"path": ["a", "b c"]}, "limit": 20})]
+    [request] = sent()
     assert request.headers["Content-Type"] == "application/json"  # Dagster takes no other
     assert json.loads(request.body) == {
         "description": f"Notebook export: {LINK}",
@@ -186,7 +186,7 @@ def test_rest_without_a_link(api: dagster_api.DagsterApi, settings: config.Confi
     wanted = observation(None)
     done = attach.attach(api, settings, wanted, via="rest", python=sys.executable)
     assert done == observations.Attached("rest", None, None)
-    assert json.loads(reports()[0].body)["description"] == "Notebook export"
+    assert json.loads(sent()[0].body)["description"] == "Notebook export"
 
 
 @responses.activate
@@ -203,9 +203,9 @@ def test_the_newest_observation_of_somebody_else_is_not_ours(
     ("status", "body", "kind", "texts"),
     [
         (400, {"error": "Param metadata is wrong"}, errors.InvalidInput, ["Param metadata is wrong"]),
-        (400, PAGE, attach.NoWay, ["answered 400", "nothing was attached", "webserver"]),
-        (404, PAGE, attach.NoWay, ["answered 404", "nothing was attached", "proxy"]),
-        (405, "", attach.NoWay, ["answered 405"]),
+        (400, PAGE, reports.NoWay, ["answered 400", "nothing was attached", "webserver"]),
+        (404, PAGE, reports.NoWay, ["answered 404", "nothing was attached", "proxy"]),
+        (405, "", reports.NoWay, ["answered 405"]),
         (401, {"error": "Not authorized"}, errors.NotAuthorised, ["401", "--read-only", "token"]),
         (403, PAGE, errors.NotAuthorised, ["403", "--read-only"]),
     ],
@@ -221,7 +221,7 @@ def test_rest_refused(
     responses.post(REPORT, status=status, **({"json": body} if isinstance(body, dict) else {"body": body}))
     answer_graphql(node=node(shown()))
     refused(lambda: attach.attach(api, settings, observation(), via="rest", python=sys.executable), kind, *texts)
-    assert len(reports()) == 1
+    assert len(sent()) == 1
 
 
 BROKEN_ANSWERS = {
@@ -241,7 +241,7 @@ def test_rest_answer_lost_but_read_back(
     responses.post(REPORT, **answer)
     answer_graphql(node=node(shown(kind="TextMetadataEntry")))
     assert attach.attach(api, settings, observation(), via="rest", python=sys.executable).link == LINK
-    assert len(reports()) == 1
+    assert len(sent()) == 1
 
 
 @responses.activate
@@ -258,7 +258,7 @@ def test_rest_answer_lost_and_not_read_back(
         "report_asset",
     )
     assert error.exit_code == 5
-    assert len(reports()) == 1
+    assert len(sent()) == 1
 
 
 @responses.activate
@@ -322,7 +322,7 @@ def test_no_run_yet_is_no_proof(api: dagster_api.DagsterApi, settings: config.Co
     assert attach.attach(api, settings, observation(), via=None, python=sys.executable).via == "rest"
     refused(
         lambda: attach.attach(api, settings, observation(), via="instance", python=sys.executable),
-        attach.NothingWritten,
+        reports.NothingWritten,
         "no run",
         "--via rest",
     )
@@ -332,7 +332,7 @@ def test_no_run_yet_is_no_proof(api: dagster_api.DagsterApi, settings: config.Co
 def test_asked_for_without_dagster_home(api: dagster_api.DagsterApi, settings: config.Config) -> None:
     error = refused(
         lambda: attach.attach(api, settings, observation(), via="instance", python=sys.executable),
-        attach.NothingWritten,
+        reports.NothingWritten,
         "DAGSTER_HOME",
     )
     assert error.exit_code == 3
@@ -356,13 +356,13 @@ def test_a_child_that_wrote_nothing_lets_rest_be_tried(
     responses.post(REPORT, json={})
     answer_graphql(runs=newest("r1"), node=node(shown(kind="TextMetadataEntry")))
     assert attach.attach(api, settings, observation(), via=None, python=sys.executable).via == "rest"
-    assert len(reports()) == 1
+    assert len(sent()) == 1
     refused(
         lambda: attach.attach(api, settings, observation(), via="instance", python=sys.executable),
-        attach.NothingWritten,
+        reports.NothingWritten,
         reason,
     )
-    assert len(reports()) == 1
+    assert len(sent()) == 1
 
 
 WRITING = "print('{\"writing\": true}', flush=True); "
@@ -392,7 +392,7 @@ def test_after_a_write_whose_outcome_is_unknown_no_second_way_is_tried(
         reason,
         "id1",
     )
-    assert reports() == []
+    assert sent() == []
 
 
 @responses.activate
@@ -403,7 +403,7 @@ def test_a_write_that_broke_off_and_is_there_is_attached(
     answer_graphql(runs=newest("r1"), node=node(shown()))
     done = attach.attach(api, settings, observation(), via=None, python=sys.executable)
     assert done == observations.Attached("instance", LINK, "UrlMetadataEntry")
-    assert reports() == []
+    assert sent() == []
 
 
 @responses.activate
@@ -416,17 +416,17 @@ def test_a_child_that_hangs(
     monkeypatch: pytest.MonkeyPatch,
     writing: bool,
 ) -> None:
-    monkeypatch.setattr(attach, "CHILD_TIMEOUT", 3.0)
+    monkeypatch.setattr(reports, "CHILD_TIMEOUT", 3.0)
     child((WRITING if writing else "") + "time.sleep(600)")
     responses.post(REPORT, json={})
     answer_graphql(runs=newest("r1"), node=node(shown("id2")))
-    kind = errors.OutcomeUnknown if writing else attach.NothingWritten
+    kind = errors.OutcomeUnknown if writing else reports.NothingWritten
     refused(
         lambda: attach.attach(api, settings, observation(), via="instance", python=sys.executable),
         kind,
         "not done after 3 s",
     )
-    assert reports() == []
+    assert sent() == []
 
 
 @responses.activate
@@ -441,7 +441,7 @@ def test_a_python_without_dagster(
     answer_graphql(runs=newest("r1"), node=node(shown()))
     refused(
         lambda: attach.attach(api, settings, observation(), via="instance", python=str(bare)),
-        attach.NothingWritten,
+        reports.NothingWritten,
         "has no dagster",
     )
 
@@ -469,7 +469,7 @@ def test_a_dagster_home_that_was_never_used_stays_as_it_is(
     answer_graphql(runs=newest("r1"), node=node(shown()))
     refused(
         lambda: attach.attach(api, settings, observation(), via="instance", python=sys.executable),
-        attach.NothingWritten,
+        reports.NothingWritten,
         "no Dagster has ever",
     )
     assert os.listdir(home) == before
@@ -483,7 +483,7 @@ def test_a_dagster_home_that_is_no_folder(
     answer_graphql(runs=newest("r1"), node=node(shown()))
     refused(
         lambda: attach.attach(api, settings, observation(), via="instance", python=sys.executable),
-        attach.NothingWritten,
+        reports.NothingWritten,
         str(home / "missing"),
     )
     assert os.listdir(home) == []
@@ -506,11 +506,11 @@ def test_the_child_gets_no_token_and_its_request_by_the_environment(
     answer_graphql(runs=newest("r1"), node=node(shown()))
     refused(
         lambda: attach.attach(api, settings, observation(), via="instance", python=sys.executable),
-        attach.NothingWritten,
+        reports.NothingWritten,
     )
     environ, argv = json.loads((tmp_path / "seen").read_text())
     assert "s3cret" not in environ.values()
-    assert argv == [str(attach.CHILD)]
+    assert argv == [str(reports.CHILD)]
     request = json.loads(environ["DAGLAB_OBSERVATION"])
     assert (request["asset_key"], request["newest_run"]) == (["a", "b c"], "r1")
     assert {"label": "exploration", "kind": "url", "value": LINK} in request["entries"]
@@ -689,17 +689,19 @@ def test_the_sandbox_leaves_the_ways_that_it_allows(api: dagster_api.DagsterApi,
 
 
 def test_the_snippet_is_code() -> None:
-    text = observations.snippet([("a", 'b"c'), ("d",)], "2026-11-01")
+    text = observations.snippet([observations.Target(("a", 'b"c'), "2026-11-01"), observations.Target(("d",))])
     compile(text.replace("    context.", "context."), "snippet", "exec")
     assert "exploration_metadata('a/b\"c', partition='2026-11-01')" in text
-    assert "exploration_metadata('KEY')" in observations.snippet([], None)
+    assert "exploration_metadata('KEY')" in observations.snippet([])
 
 
 @responses.activate
 @pytest.mark.parametrize("key", [("..", "..", "etc"), ("a", "."), ("..",)])
-def test_a_key_that_would_lead_elsewhere_is_not_sent(key: tuple[str, ...], api: dagster_api.DagsterApi) -> None:
+def test_a_key_that_would_lead_elsewhere_is_not_sent(
+    key: tuple[str, ...], api: dagster_api.DagsterApi, settings: config.Config
+) -> None:
     """The dots are taken out of an address on the way, and with them the path prefix."""
     with pytest.raises(errors.InvalidInput, match="can't stand in an address") as caught:
-        attach._by_rest(api, dataclasses.replace(observation(), asset=key))
+        attach._report(api, settings, dataclasses.replace(observation(), asset=key), "rest", "", asked_for=True)
     assert "--via graphql" in str(caught.value.hint)
     assert len(responses.calls) == 0

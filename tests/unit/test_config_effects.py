@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import sys
 import time
 from collections.abc import Callable
@@ -21,9 +22,11 @@ from daglab import (
     dispatch,
     entities,
     errors,
+    export_entries,
     export_record,
     exports,
     helpers,
+    json_lines,
     plans,
     runs,
     scaffolds,
@@ -34,11 +37,15 @@ from daglab.checks import findings, running
 from daglab.commands import clean, dev, scaffold
 from daglab.commands import config as config_command
 from daglab.commands import export as export_command
+from daglab.commands import exports as exports_command
 from daglab.dev import environment, services
+from daglab.exported import latest
+from daglab.storage import places
 
 Loaded = config.Config
 NAMED = {"DAGLAB_T": "t0ken", "DAGLAB_U": "ann", "DAGLAB_P": "pass"}
 PAIR = {"dagster.auth.username_env": "DAGLAB_U", "dagster.auth.password_env": "DAGLAB_P"}
+IN_S3 = {"export.cloud_storage.provider": "s3", "export.cloud_storage.bucket": "exports"}
 TOKEN = {"dagster.auth.token_env": "DAGLAB_T"}
 
 
@@ -72,8 +79,27 @@ def exported(settings: Loaded) -> exports.Export:
     )
 
 
+def uploaded(settings: Loaded, _: Any) -> str:
+    """The address that a.html is uploaded to."""
+    place = places.from_config(settings)
+    assert place is not None
+    return places.address(place, places.key(place, "a.html"))
+
+
+def too_many(settings: Loaded) -> tuple[str, ...]:
+    """The exports that `exports expire` would take away: of two with three bytes each."""
+    (settings.root / ".daglab").mkdir(exist_ok=True)
+    for name in ("old.html", "new.html"):
+        (settings.root / name).write_text("abc")
+        line = {"v": 1, "id": name, "output": name, "bytes": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}
+        json_lines.append(settings.root / export_record.FILE, line)
+    now = datetime.now(timezone.utc)
+    gone = exports_command.expired(settings, now, latest.Linked({}), dry_run=True)
+    return tuple(each["place"] for each in gone.removed)
+
+
 def labels(settings: Loaded) -> list[str]:
-    return [entry.label for entry in export_command.entries(settings, exported(settings), "http://x.test", None)]
+    return [entry.label for entry in export_entries.entries(settings, exported(settings), "http://x.test", None)]
 
 
 def waited(settings: Loaded, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -212,12 +238,29 @@ EFFECTS: dict[str, tuple[dict[str, Any], Any, Look, Any, Any]] = {
         "2026-01-31T00:00:00+00:00",
         "2026-01-02T00:00:00+00:00",
     ),
+    "export.max_total_bytes": ({}, 3, lambda s, _: too_many(s), (), ("old.html",)),
     "export.compress": (
         {},
         True,
         lambda s, _: exports.with_suffix(Path("a.html"), compress=s.export.compress).name,
         "a.html",
         "a.html.gz",
+    ),
+    "export.cloud_storage.provider": (
+        {"export.cloud_storage.bucket": "exports"},
+        "gcs",
+        lambda s, _: places.from_config(s),
+        None,
+        places.Place("gs", "exports"),
+    ),
+    "export.cloud_storage.bucket": (IN_S3, "reports", uploaded, "s3://exports/a.html", "s3://reports/a.html"),
+    "export.cloud_storage.prefix": (IN_S3, "by/day/", uploaded, "s3://exports/a.html", "s3://exports/by/day/a.html"),
+    "export.cloud_storage.account": (
+        {**IN_S3, "export.cloud_storage.provider": "azure", "export.cloud_storage.account": "ours"},
+        "theirs",
+        uploaded,
+        "az://ours/exports/a.html",
+        "az://theirs/exports/a.html",
     ),
     "dashboard.port": (
         {},
@@ -287,7 +330,7 @@ def test_the_key_changes_something(key: str, tmp_path: Path, monkeypatch: pytest
     more, value, look, without, with_it = EFFECTS[key]
     assert without != with_it
     assert look(load(tmp_path, **more), monkeypatch) == without
-    assert look(load(tmp_path, **more, **{key: value}), monkeypatch) == with_it
+    assert look(load(tmp_path, **{**more, key: value}), monkeypatch) == with_it
 
 
 def test_the_version_is_read(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import responses
 
 import daglab
 from daglab import (
+    asset_checks,
     backfills,
     cancellation,
     config,
@@ -25,6 +26,7 @@ from daglab import (
     errors,
     launches,
     materializations,
+    observations,
     partitions,
     reexecution,
     run_config,
@@ -45,7 +47,7 @@ PAGE = "<!doctype html><title>Dagster</title>"
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[dagster_api.DagsterApi]:
-    monkeypatch.setattr(web, "_pause", lambda *_: 0.0)
+    monkeypatch.setattr(web, "delay", lambda *_: 0.0)
     with requests.Session() as http:
         yield dagster_api.DagsterApi(URL, web.Session(http, timeout=5.0, retries=1))
 
@@ -424,6 +426,8 @@ def _recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]
         lambda: backfills.by_tag(api, "id"),
         lambda: backfills.cancel(api, "a"),
         lambda: dagster_api.query(api, backfills.PARAMETERS_QUERY),
+        lambda: asset_checks.require(api, [key], "c"),
+        lambda: asset_checks.find(api, observations.Evaluation(key, "c", "id", True, ())),
         lambda: partitions._made(api, [one], ["p"]),
         lambda: partitions._made(api, job, ["p"]),
         lambda: dagster_api.query(
@@ -448,7 +452,7 @@ def test_the_variables_fit(schema: Any, monkeypatch: pytest.MonkeyPatch) -> None
         assert set(variables) == declared, text
         coerced = get_variable_values(schema, operation.variable_definitions or (), variables)
         assert isinstance(coerced, dict), coerced
-    elsewhere = ("daglab.attach.", "assets_query", "version")
+    elsewhere = ("daglab.attach.", "daglab.reports.", "daglab.exported.", "assets_query", "version")
     assert {text for name, text in TEXTS.items() if not name.startswith(elsewhere)} <= {text for text, _ in sent}
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from daglab import config, errors, exports
+from daglab.page import content, writing
 
 CELL = {"id": "Hbol", "name": "a", "code": "1 / 0"}
 FAILURE = {"type": "error", "ename": "exception", "evalue": "division by zero"}
@@ -27,8 +28,8 @@ def page(outputs: list[object], code: str = "1 / 0") -> str:
     notebook = json.dumps({"cells": [{**CELL, "code": code}]})
     session = json.dumps({"cells": [{"id": "Hbol", "outputs": outputs, "console": []}]})
     return (
-        '<script data-marimo="true">window.__MARIMO_MOUNT_CONFIG__ = '
-        f'{{"notebook": {notebook}, "session": {session}}}</script>'
+        '<!DOCTYPE html><html><head><script data-marimo="true">window.__MARIMO_MOUNT_CONFIG__ = '
+        f'{{"notebook": {notebook}, "session": {session}}}</script></head><body></body></html>'
     )
 
 
@@ -79,9 +80,11 @@ def assert_untouched(output: Path) -> None:
 
 
 def test_a_good_export_is_put_in_place_and_measured(python: Python, notebook: Path, output: Path) -> None:
-    html = page([{"type": "data"}]) + "ü"
-    export = exports.export_html(notebook, output, python=python(html), timeout=None)
-    assert output.read_text() == html
+    made = page([{"type": "data", "data": {"text/plain": "ü"}}], "shown = 1")
+    export = exports.export_html(notebook, output, python=python(made), timeout=None)
+    html = output.read_text()
+    assert html == writing.readable(made)
+    assert (export.content_sha256, export.results) == (content.digest(made), {})
     assert os.listdir(output.parent) == [output.name]
     assert (export.notebook, export.output, export.failed) == (notebook, output, ())
     assert (export.bytes, export.sha256) == (len(html.encode()), hashlib.sha256(html.encode()).hexdigest())
@@ -90,17 +93,19 @@ def test_a_good_export_is_put_in_place_and_measured(python: Python, notebook: Pa
     assert 0 < export.seconds < 300
 
 
-def test_marimo_gets_absolute_paths_the_arguments_and_no_sandbox(python: Python, tmp_path: Path, output: Path) -> None:
+def test_marimo_gets_absolute_paths_the_arguments_and_no_sandbox(
+    python: Python, tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "-x ü.py").write_text("")
     program = python(page([]))
-    env = {**os.environ, "MARK": "1"}
-    exports.export_html(
-        Path("-x ü.py"), Path("out/nb.html"), python=program, arguments=["-f", "--n", "3"], timeout=60, env=env
-    )
+    monkeypatch.setenv("MARK", "1")
+    words = ["-f", "--n", "3", "--token=abcdef"]
+    export = exports.export_html(Path("-x ü.py"), Path("out/nb.html"), python=program, arguments=words, timeout=60)
+    assert export.parameters == {"f": "", "n": 3, "token": "***"}
     seen = json.loads((tmp_path / "seen.json").read_text())
     argv = seen["argv"]
     assert argv[:5] == ["-m", "marimo", "export", "html", str(tmp_path / "-x ü.py")]
-    assert argv[-6:] == ["-f", "--no-sandbox", "--", "-f", "--n", "3"]
+    assert argv[-7:] == ["-f", "--no-sandbox", "--", *words]
     assert Path(argv[6]).parent == output.parent
     assert Path(argv[6]).name.startswith(".")
     assert (seen["cwd"], seen["mark"]) == (str(tmp_path), "1")
@@ -134,7 +139,7 @@ def test_the_mode_of_an_older_export_is_kept_and_so_is_a_link_to_it(
     export = exports.export_html(notebook, link, python=python(page([])), timeout=60)
     assert link.is_symlink()
     assert export.output == link
-    assert output.read_text() == page([])
+    assert output.read_text() == writing.readable(page([]))
     assert stat.S_IMODE(output.stat().st_mode) == 0o640
 
 

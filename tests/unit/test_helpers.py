@@ -72,7 +72,7 @@ def run_of(run: runs.Run, *failures: run_logs.Failure, url: str = URL) -> helper
 
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[helpers.Client]:
-    monkeypatch.setattr(web, "_pause", lambda *_: 0.0)
+    monkeypatch.setattr(web, "delay", lambda *_: 0.0)
     settings = config.load({"dagster.url": URL}, directory=tmp_path, environ={})
     with requests.Session() as http:
         api = dagster_api.DagsterApi(URL, web.Session(http, timeout=5.0, retries=0))

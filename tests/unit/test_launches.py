@@ -48,7 +48,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[dagster_api.DagsterApi]:
-    monkeypatch.setattr(web, "_pause", lambda *_: 0.0)
+    monkeypatch.setattr(web, "delay", lambda *_: 0.0)
     with requests.Session() as http:
         yield dagster_api.DagsterApi(URL, web.Session(http, timeout=TIMEOUT, retries=1))
 

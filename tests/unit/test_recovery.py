@@ -95,10 +95,15 @@ def test_a_foreign_record_of_dev_while_its_lock_is_held(
 
 @pytest.mark.parametrize("content", damaged())
 def test_the_record_of_exports(content: bytes, tmp_path: Path, kept: Path, caplog: pytest.LogCaptureFixture) -> None:
-    good = json.dumps({"v": 1, "id": "a", "output": "x\0y", "sha256": "", "targets": ["asset:a"], "ok": True})
-    (kept / "exports.jsonl").write_bytes(good.encode() + b"\n" + content + b"\n" + good.encode() + b"\n")
+    good = [
+        json.dumps(
+            {"v": 1, "id": identity, "output": "x\0y", "sha256": "", "targets": ["asset:a"], "ok": True}
+        ).encode()
+        for identity in "ab"
+    ]
+    (kept / "exports.jsonl").write_bytes(b"\n".join([good[0], content, good[1], b""]))
     with caplog.at_level(logging.WARNING, "daglab"):
-        assert [line["id"] for line in export_record.read(tmp_path)] == ["a", "a"]
+        assert [line["id"] for line in export_record.read(tmp_path)] == ["a", "b"]
         export_record.read(tmp_path)
     assert len(caplog.messages) == (0 if content.startswith(b'{"a"') else 1)
     if caplog.messages:

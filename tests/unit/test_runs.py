@@ -43,7 +43,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[dagster_api.DagsterApi]:
-    monkeypatch.setattr(web, "_pause", lambda *_: 0.0)
+    monkeypatch.setattr(web, "delay", lambda *_: 0.0)
     with requests.Session() as http:
         yield dagster_api.DagsterApi(URL, web.Session(http, timeout=5.0, retries=1))
 
@@ -217,7 +217,7 @@ def test_a_look_that_fails_is_made_again(api: dagster_api.DagsterApi) -> None:
 def test_a_server_that_makes_us_wait_does_not_move_the_end(
     api: dagster_api.DagsterApi, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web, "_pause", lambda *_: 30.0)
+    monkeypatch.setattr(web, "delay", lambda *_: 30.0)
     statuses("STARTED")
     responses.post(GRAPHQL, status=503)
     with pytest.raises(errors.TimedOut):

@@ -116,7 +116,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         asked.append(arguments)
         return 0.0
 
-    monkeypatch.setattr(web, "_pause", none)
+    monkeypatch.setattr(web, "delay", none)
     return asked
 
 
@@ -384,7 +384,7 @@ def _in(seconds: float) -> str:
     ],
 )
 def test_a_pause_that_the_server_asks_for(asked: str, least: float, most: float) -> None:
-    assert least <= web._pause(0, asked) <= most
+    assert least <= web.delay(0, asked) <= most
 
 
 @pytest.mark.parametrize("asked", [None, "", "soon", "-5", "1.5", "²", "Fri, 99 Xyz 1999 23:59:59 GMT"])
@@ -392,12 +392,12 @@ def test_a_pause_of_our_own_grows_and_has_an_end(asked: str | None) -> None:
     for attempt in range(8):
         longest = min(0.2 * 2**attempt, web.LONGEST_PAUSE)
         for _ in range(20):
-            assert longest / 2 <= web._pause(attempt, asked) <= longest
-    assert web._pause(60) <= web.LONGEST_PAUSE
+            assert longest / 2 <= web.delay(attempt, asked) <= longest
+    assert web.delay(60) <= web.LONGEST_PAUSE
 
 
 def test_pauses_differ() -> None:
-    assert len({web._pause(3) for _ in range(20)}) > 1
+    assert len({web.delay(3) for _ in range(20)}) > 1
 
 
 # --- redirects, certificates, authorisation

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from daglab import attach, config, dagster_api, errors, exports, observations, parse
-from daglab.commands import export
+from daglab import attach, config, dagster_api, errors, exports, observations, parse, publishing
 
-WISH = {"assets": (("a",), ("b",)), "target": parse.AttachTarget(job="j"), "via": "rest"}
+TARGETS = (observations.Target(("a",)), observations.Target(("b",)))
+WISH = {"targets": TARGETS, "aims": (parse.AttachTarget(job="j"),), "via": "rest"}
 
 
 @pytest.fixture
@@ -20,6 +20,10 @@ def done(tmp_path: Path) -> exports.Export:
     (tmp_path / ".daglab").mkdir()
     now = datetime.now(timezone.utc)
     return exports.Export("id1", tmp_path / "nb.py", tmp_path / "nb.html", 1.0, 2, "sum", now, ())
+
+
+def record(root: Path) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in (root / ".daglab" / "exports.jsonl").read_text().splitlines()]
 
 
 def breaking_off(stop: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,13 +55,13 @@ def test_what_was_done_before_is_told_and_recorded(
 ) -> None:
     breaking_off(stop, monkeypatch)
     settings = config.load({"dagster.url": "http://127.0.0.1:1"}, directory=tmp_path)
-    wish = export.Wish(api=dagster_api.connect(settings), **WISH)  # type: ignore[arg-type]
+    wish = publishing.Wish(api=dagster_api.connect(settings), **WISH)  # type: ignore[arg-type]
     with pytest.raises(raised) as caught:
-        export.publish(settings, done, wish)
+        publishing.publish(settings, done, wish)
     assert caught.value.result
     assert [each["target"] for each in caught.value.result["attached"]] == ["asset:a"]
     assert caught.value.result.get("attach") == ("unknown" if unknown else None)
-    [line] = [json.loads(text) for text in (tmp_path / ".daglab" / "exports.jsonl").read_text().splitlines()]
+    [line] = [line for line in record(tmp_path) if "id" in line]
     assert ([each["target"] for each in line["attached"]], line.get("attach")) == (
         ["asset:a"],
         "unknown" if unknown else None,

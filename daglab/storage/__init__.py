@@ -1,0 +1,1 @@
+"""Places that exports are uploaded to: buckets, containers, folders, and presigned addresses."""

@@ -1,0 +1,198 @@
+"""`daglab exports`, of what it needs no server for: lists, one in full, opening, a folder as the cloud, bad records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from daglab import errors, export_record, json_lines
+from daglab.commands import exports
+from daglab.exported import listing, opening, telling
+
+Cli = Callable[..., Any]
+NOW = datetime.now(timezone.utc)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / ".daglab").mkdir()
+    (tmp_path / "daglab.yaml").write_text("dagster: {url: 'http://127.0.0.1:9'}\n")
+    (tmp_path / "store").mkdir()
+    return tmp_path
+
+
+def add(root: Path, identity: str, **more: Any) -> dict[str, Any]:
+    """A line of the record, and the HTML of it here and in the folder that is the cloud."""
+    line: dict[str, Any] = {"v": 1, "id": identity, "notebook": "nb/a.py", "output": f"exports/{identity}.html"}
+    content = f"marimo {identity}".encode()
+    about = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    line.update(ok=True, exported_at=NOW.isoformat(), expires_at=None, link="http://127.0.0.1:3030/x", **about)
+    line.update(upload={"address": (root / "store" / f"{identity}.html").as_uri(), **about})
+    line.update(more)
+    for path in (root / "store" / f"{identity}.html", root / str(line["output"])):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    json_lines.append(root / export_record.FILE, line, mode=0o600)
+    return line
+
+
+def document(result: Any, code: int = 0) -> dict[str, Any]:
+    assert result.exit_code == code, (result.stdout, result.stderr)
+    found: dict[str, Any] = json.loads(result.stdout)
+    assert found["ok"] is (code == 0)
+    return found
+
+
+def wanted(root: Path, **filters: Any) -> list[str]:
+    return [row["id"] for row in listing.chosen(listing.rows(root), listing.Wanted(**filters))]
+
+
+def test_rows_are_the_newest_first_and_filtered(project: Path) -> None:
+    add(project, "a1", attached=[{"target": "asset:a"}])
+    add(project, "b1", ok=False, targets=["asset:b"], exported_at=(NOW - timedelta(days=3)).isoformat())
+    add(project, "c1", notebook="nb/c.py", attach="unknown")
+    add(project, "d1", upload=None)
+    json_lines.append(project / export_record.FILE, {"v": 1, "expired": "d1"})
+    add(project, "a2", output="exports/a1.html", upload=None)
+    export_record.intend(project, "e1", "upload", export={"notebook": "nb/e.py", "output": "exports/e1.html"})
+    states = {row["id"]: row["state"] for row in listing.rows(project)}
+    assert states == {"e1": "unfinished", "a2": "ok", "d1": "gone", "c1": "unfinished", "b1": "failed", "a1": "ok"}
+    assert wanted(project) == ["e1", "a2", "c1", "b1", "a1"]
+    assert wanted(project, all=True) == ["e1", "a2", "d1", "c1", "b1", "a1"]
+    assert wanted(project, failed=True) == ["b1"]
+    assert wanted(project, notebook="nb/c.py") == ["c1"]
+    assert wanted(project, target="asset:a") == ["a1"]
+    assert wanted(project, target="asset:b") == ["b1"]
+    assert wanted(project, since=NOW - timedelta(days=1)) == ["e1", "a2", "c1", "a1"]
+    [a1] = [row for row in listing.rows(project) if row["id"] == "a1"]
+    assert (a1["copies"], a1["uploaded"]) == (["cloud"], (project / "store" / "a1.html").as_uri())
+
+
+def test_one_is_found_by_its_beginning_or_its_path(project: Path) -> None:
+    for identity in ("abc1", "abd2", "x9"):
+        add(project, identity)
+    add(project, "y9", output="exports/x9.html")
+    assert listing.find(project, "abc", project)["id"] == "abc1"
+    assert listing.find(project, "exports/x9.html", project)["id"] == "y9"
+    assert listing.find(project, "x9.html", project / "exports")["id"] == "y9"
+    for named in ("ab", "zz", "", "a\0b", "../etc"):
+        with pytest.raises(errors.InvalidInput):
+            listing.find(project, named, project)
+
+
+def test_the_command_lists_and_shows(project: Path, cli: Cli) -> None:
+    add(project, "abc123def456789", parameters={"date": "2026-01-01"}, results={"rows": 42}, git={"commit": "c0ffee"})
+    add(project, "b2", ok=False)
+    filters = ["--notebook", "nb/a.py", "--since", "1d", "--limit", "1", "--all"]
+    found = document(cli("exports", "list", "--json", *filters))
+    assert (found["total"], [row["id"] for row in found["exports"]]) == (2, ["b2"])
+    assert document(cli("exports", "list", "--failed", "--target", "asset:none", "--json"))["exports"] == []
+    table = cli("exports", "list")
+    assert (table.exit_code, "abc123def456 " in table.stdout, "failed" in table.stdout) == (0, True, True)
+    shown = document(cli("exports", "show", "abc", "--json"))
+    assert (shown["parameters"], shown["results"]) == ({"date": "2026-01-01"}, {"rows": 42})
+    assert [each["what"] for each in shown["history"]] == ["exported"]
+    told = cli("exports", "show", "exports/abc123def456789.html").stdout
+    assert "rows 42" in told
+    assert "c0ffee" in told
+    wrong = cli("exports", "show", "nope", "--json")
+    assert document(wrong, 7)["error"]["hint"]
+
+
+def test_a_signed_link_is_masked_and_opened_by_a_page_of_the_users_own(project: Path, cli: Cli) -> None:
+    url, later = "https://b.test/a.html?sig=s1gnature", (NOW + timedelta(days=1)).isoformat()
+    add(project, "a1", signed={"url": url, "expires_at": later, "seconds": 9}, entries=[{"label": "x", "value": url}])
+    for words in (["list", "--json"], ["show", "a1"], ["show", "a1", "--json"], ["open", "a1"]):
+        result = cli("exports", *words)
+        assert result.exit_code == 0, result.stderr
+        assert "s1gnature" not in result.stdout + result.stderr
+    assert cli("exports", "open", "a1", "--no-open").stdout.strip() == "https://b.test/a.html"
+    assert document(cli("exports", "open", "a1", "--json"))["kind"] == "signed"
+    row = listing.find(project, "a1", project)
+    assert opening.address(project, row, NOW) == (url, "signed")
+    assert opening.address(project, row, NOW + timedelta(days=2)) == ((project / "exports/a1.html").as_uri(), "file")
+    page = opening.leading_to(project, url)
+    assert page == (project / opening.PAGE).as_uri()
+    assert stat.S_IMODE((project / opening.PAGE).stat().st_mode) == 0o600
+    assert "s1gnature" in (project / opening.PAGE).read_text()
+    (project / "exports" / "a1.html").unlink()
+    assert opening.address(project, row, NOW + timedelta(days=2)) == ("http://127.0.0.1:3030/x", "link")
+    json_lines.append(project / export_record.FILE, {"v": 1, "expired": "a1"})
+    export_record.amend(project, "a1", removed={"address": row["uploaded"]})
+    assert document(cli("exports", "open", "a1", "--json"), 4)["error"]["hint"].startswith("Export it again")
+
+
+def test_a_folder_is_a_place_like_another(project: Path, cli: Cli) -> None:
+    over = (NOW - timedelta(days=1)).isoformat()
+    add(project, "a1", expires_at=over)
+    add(project, "b1")
+    assert document(cli("exports", "verify", "--json"), 4)["counts"]["expired"] == 2
+    asked = cli("exports", "expire", "--json")
+    assert document(asked, 2)["error"]["hint"].startswith("Add --yes")
+    assert {each["where"] for each in document(cli("exports", "expire", "--dry-run", "--json"))["removed"]} == {
+        "local",
+        "cloud",
+    }
+    assert cli("exports", "expire", "--dry-run").stdout.count("a1.html") == 2
+    done = cli("exports", "expire", "--yes", "--even-latest")
+    assert (done.exit_code, done.stdout.splitlines()[-1].startswith("Removed 2, freed")) == (0, True)
+    assert sorted(os.listdir(project / "store")) == ["b1.html"]
+    assert document(cli("exports", "verify", "--json"))["compared"] == {"local": 1, "cloud": 1}
+    (project / "store" / "b1.html").write_text("other")
+    (project / "store" / "stray.html").write_text("marimo")
+    counts = document(cli("exports", "verify", "--json"), 4)["counts"]
+    assert counts == {"missing": 0, "changed": 1, "unfinished": 0, "orphan": 1, "expired": 0}
+
+
+def test_a_file_of_the_users_that_a_strangers_record_names_stays(project: Path, cli: Cli) -> None:
+    """Its size and checksum are known to the stranger; it is no page of a notebook."""
+    mine = project / "store" / "LICENSE"
+    other = project / "store" / "mine.html"
+    for path in (mine, other):
+        path.write_text("well known")
+        about = {"bytes": 10, "sha256": hashlib.sha256(b"well known").hexdigest(), "address": path.as_uri()}
+        line = {"v": 1, "id": path.name, "ok": True, "output": f"{path.name}.html", "upload": about}
+        json_lines.append(project / export_record.FILE, {**line, "expires_at": "2020-01-01T00:00:00+00:00"})
+    assert document(cli("exports", "expire", "--yes", "--json"))["removed"] == []
+    assert (mine.read_text(), other.read_text()) == ("well known", "well known")
+
+
+@pytest.mark.parametrize("line", ["list", "show a", "open a", "resign", "expire --yes", "verify"])
+def test_a_record_that_can_not_be_read_is_no_empty_one(line: str, project: Path) -> None:
+    add(project, "a1")
+    with (project / export_record.FILE).open("a") as file:
+        file.write("{torn\n")
+    result = CliRunner().invoke(exports.command, [*line.split(), "--json"])
+    assert isinstance(result.exception, errors.InvalidInput)
+    assert "can't be read" in result.exception.message
+
+
+@pytest.mark.parametrize("value", [None, 7, "x", [], {}, [7], [{}], True, "\0", "s3://B/..", 1e400])
+def test_hostile_lines_crash_nothing(value: Any, project: Path) -> None:
+    names = ("notebook", "output", "ok", "exported_at", "expires_at", "link", "bytes", "sha256", "upload", "signed")
+    names += ("attached", "targets", "partition", "partitions", "entries", "check", "parameters", "results", "git")
+    names += ("pending", "attach", "removed", "failed")
+    good = {"v": 1, "id": "h1", "output": "h.html", "ok": True}
+    lines = [
+        {**good, **dict.fromkeys(names, value)},
+        {**good, "id": "h2", "upload": dict.fromkeys(("address", "bytes", "sha256", "export_id"), value)},
+        {**good, "id": "h3", "signed": {"url": value, "expires_at": value, "seconds": value}},
+        {"v": 1, "intent": "h4", "step": "upload", "export": value, "address": value, "at": value},
+        {"v": 1, "amends": "h2", **dict.fromkeys(names, value)},
+    ]
+    (project / export_record.FILE).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    shown = [["show", "h1"], ["show", "h4"], ["open", "h1"], ["open", "h2", "--no-open"]]
+    for words in (["list", "--all"], *shown, ["resign", "--within", "9d"], ["verify"], ["expire", "--yes"]):
+        result = CliRunner().invoke(exports.command, [*words, "--json"])
+        good = (errors.DaglabError, SystemExit, type(None))
+        assert isinstance(result.exception, good), (words, result.exception, result.exc_info)
+    assert telling.rows(listing.rows(project))
