@@ -19,6 +19,7 @@ from daglab import (
     config,
     errors,
     export_entries,
+    export_parameters,
     export_record,
     exporters,
     exports,
@@ -91,6 +92,7 @@ def make(settings: config.Config, step: Step) -> Page:
     A page with failed cells never takes the place of a good one: its name ends in .failed.html. Raises `DaglabError`
     as `exports.export_html` and the place do.
     """
+    export_parameters.hide_secrets(step.parameters)
     place = _place(settings, step)  # before the notebook runs for hours
     exporter = exporters.Exporter([sys.executable], _environment(step.root), channel=None)
     asked = git.look(step.notebook, processes.without_secrets(os.environ, settings.token_variables))
@@ -228,7 +230,7 @@ def _upload(settings: config.Config, page: Page, step: Step, place: Any, name: s
         export_record.intend(settings.root, about.id, "upload", **members)
     try:
         told, link = uploads.put(settings, place, page.export, key)
-        uploaded = {**told, "at": _now()}
+        page = dataclasses.replace(page, uploaded={**told, "at": _now()})
         seconds = _seconds(step)
         signed = uploads.signed(place, key, seconds) if seconds else None
     except errors.DaglabError as error:
@@ -239,7 +241,7 @@ def _upload(settings: config.Config, page: Page, step: Step, place: Any, name: s
         raise
     own = exports.link(settings, page.kept) if page.kept and not _is_lost(page.kept) else None
     shown = signed["url"] if signed else link if link.startswith("http") else own
-    return dataclasses.replace(page, export=about, link=shown, uploaded=uploaded, signed=signed)
+    return dataclasses.replace(page, export=about, link=shown, signed=signed)
 
 
 def _is_lost(path: Path) -> bool:

@@ -7,10 +7,11 @@ import dataclasses
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from daglab import (
     config,
@@ -26,8 +27,10 @@ from daglab import (
     processes,
     publishing,
     unchanged,
+    uploads,
 )
 
+Outcome = TypeVar("Outcome")
 MOST = 5000  # notebooks of one batch
 
 
@@ -92,11 +95,18 @@ class Made:
 def listed(path: str) -> list[Path]:
     """The notebooks of a list: a line each, relative to the current folder; empty lines and `#` comments are left out.
 
-    `-` reads standard input. Raises NotSetUp or InvalidInput for what can't be read.
+    `-` reads standard input. Raises NotSetUp or InvalidInput for what can't be read, and for a list of nothing.
     """
-    text = sys.stdin.read() if path == "-" else files.read_text(Path(path), "list of notebooks")
+    is_input = path == "-"
+    text = os.fsdecode(sys.stdin.buffer.read()) if is_input else files.read_text(Path(path), "list of notebooks")
     lines = (line.strip() for line in text.splitlines())
-    return [Path(line) for line in lines if line and not line.startswith("#")]
+    found = [Path(line) for line in lines if line and not line.startswith("#")]
+    if not found or any("\0" in str(name) for name in found):
+        what = "There is no notebook" if not found else "A name with a NUL byte is"
+        raise errors.InvalidInput(
+            f"{what} in {'what came by standard input' if is_input else path}.", "Give a notebook on each line."
+        )
+    return found
 
 
 def every(settings: config.Config) -> list[Path]:
@@ -110,11 +120,16 @@ def every(settings: config.Config) -> list[Path]:
 
 
 def planned(
-    settings: config.Config, notebooks: Sequence[Path], target: str | None, parameters: Mapping[str, Any]
+    settings: config.Config,
+    notebooks: Sequence[Path],
+    target: str | None,
+    parameters: Mapping[str, Any],
+    wish: publishing.Wish,
 ) -> list[Piece]:
     """What is to be exported to where; `target` is a name with `{notebook}` and parameters in it, None the default.
 
-    Raises InvalidInput, before anything runs, for a name that can't be, and where two would get the same.
+    Raises InvalidInput, before anything runs, for a name that can't be, and where two would get the same one, or the
+    same address to upload to.
     """
     pieces = []
     for notebook in notebooks[: MOST + 1]:
@@ -128,7 +143,29 @@ def planned(
     if len(pieces) > MOST:
         raise errors.InvalidInput(f"These are more than {MOST} notebooks.", "Export them in several batches.")
     export_names.check_apart([(piece.notebook, piece.output) for piece in pieces])
+    _check_uploads(settings, wish, pieces)
     return pieces
+
+
+def _check_uploads(settings: config.Config, wish: publishing.Wish, pieces: Sequence[Piece]) -> None:
+    """Raise InvalidInput where two outputs would be uploaded to one address, as those of one name from elsewhere."""
+    if wish.place is None:
+        return
+    taken: dict[str, Piece] = {}
+    for piece in pieces:
+        for failed in (False, True) if wish.attach_failure else (False,):
+            key = uploads.key(settings, wish.place, piece.output, failed=failed)
+            other = taken.setdefault(key, piece)
+            if other is not piece and wish.place.scheme == "https":
+                raise errors.InvalidInput(
+                    "A presigned address is for one file, and these are several notebooks.",
+                    "Export them one by one, each to an address of its own.",
+                )
+            if other is not piece:
+                raise errors.InvalidInput(
+                    f"{other.output} and {piece.output} would both be uploaded as {key}.",
+                    "Name them apart with --output, or put them below exports/ in the project.",
+                )
 
 
 def made(batch: Batch, piece: Piece) -> Made:
@@ -149,9 +186,10 @@ def made(batch: Batch, piece: Piece) -> Made:
         environ = processes.without_secrets(os.environ, batch.settings.token_variables)
         asked = git.look(piece.notebook.absolute(), environ)
         try:
-            export = publishing.unfinished(
-                batch.settings, piece.notebook, piece.output, batch.parameters, batch.wish
-            ) or exports.export_html(
+            left = publishing.unfinished(
+                batch.settings, piece.notebook, piece.output, batch.parameters, batch.wish, batch.interactive
+            )
+            export = left or exports.export_html(
                 piece.notebook,
                 piece.output,
                 python=piece.python,
@@ -163,6 +201,7 @@ def made(batch: Batch, piece: Piece) -> Made:
             )
         finally:
             commit = git.found(asked)
+        publishing.stand_by(batch.settings, export, batch.wish, commit)
         return Made(export, commit, None, stack.pop_all())
 
 
@@ -187,15 +226,27 @@ def side_by_side(
             if not (good or batch.keep_going):
                 batch.halted.set()
 
-    with futures.ThreadPoolExecutor(jobs) as pool:
-        try:
-            asked = {pool.submit(work, piece): piece for piece in pieces}
-            for done in futures.as_completed(asked):
-                yield asked[done], done.result
-        finally:
-            batch.halted.set()
-            for exporter in batch.exporters.values():
-                exporters.stop(exporter)
+    asked: dict[futures.Future[Made | None], Piece] = {}
+    try:
+        with futures.ThreadPoolExecutor(jobs) as pool:
+            try:
+                asked.update((pool.submit(work, piece), piece) for piece in pieces)
+                for done in futures.as_completed([*asked]):
+                    yield asked.pop(done), done.result
+            finally:
+                batch.halted.set()
+                for exporter in batch.exporters.values():
+                    exporters.stop(exporter)
+    finally:
+        for done in asked:  # it stands, and nobody has asked for it
+            if not done.exception() and (made_before := done.result()):
+                _set_aside(batch, made_before)
+
+
+def _set_aside(batch: Batch, made: Made) -> None:
+    with made.lock:
+        if made.export:
+            publishing.set_aside(batch.settings, made.export, batch.wish, made.commit)
 
 
 def published(batch: Batch, piece: Piece, made: Made) -> dict[str, Any]:
@@ -217,15 +268,42 @@ def published(batch: Batch, piece: Piece, made: Made) -> dict[str, Any]:
         return {**result, "skipped": False}
 
 
-def told(batch: Batch, piece: Piece, outcome: Callable[[], Made | None]) -> dict[str, Any] | None:
-    """The document of one notebook of a batch, with what went wrong in it; None where it was not begun."""
+def stood(batch: Batch, piece: Piece, outcome: Callable[[], Outcome]) -> Outcome:
+    """What `outcome` gives; where the notebook left no HTML, its assets and their check are told, as it is wished."""
     try:
-        made = outcome()
+        return outcome()
+    except (errors.NotGood, errors.TimedOut) as error:
+        wish = dataclasses.replace(batch.wish, python=piece.python[0])
+        names = {"notebook": str(piece.notebook.absolute()), "output": str(piece.output.absolute())}
+        try:
+            done = publishing.publish_failure(batch.settings, piece.notebook, batch.parameters, error, wish)
+        except errors.DaglabError as other:
+            output.warn(f"The failure of {piece.notebook} could not be reported: {other.message}")
+        else:
+            if done["attached"] or done["check"]:
+                error.result = {**names, **done}
+        raise
+
+
+def told(batch: Batch, piece: Piece, outcome: Callable[[], Made | None]) -> dict[str, Any] | None:
+    """The document of one notebook of a batch, with what went wrong in it; None where it was not begun.
+
+    A full disk or a bug is told of the notebook that has met it, too: the others and the report are not lost over it.
+    """
+    try:
+        made = stood(batch, piece, outcome)
         return published(batch, piece, made) if made else None
     except errors.Interrupted:
         raise  # in the middle of publishing: nothing more is to begin
     except errors.DaglabError as error:
-        result = dict(
-            error.result or {"notebook": str(piece.notebook.absolute()), "output": str(piece.output.absolute())}
+        problem = error
+    except OSError as error:
+        reason = f"The operating system refused: {error.strerror or error}."
+        problem = errors.InvalidInput(reason, "Look at permissions, limits (ulimit -a) and room on the disk.")
+    except Exception as bug:
+        output.trace(traceback.format_exc())
+        problem = errors.DaglabError(
+            f"This is a bug in daglab: {type(bug).__name__}.", "Please report it with the traceback on stderr."
         )
-        return {**result, "ok": False, "skipped": False, "error": error.document()}
+    paths = {"notebook": str(piece.notebook.absolute()), "output": str(piece.output.absolute())}
+    return {**(problem.result or paths), "ok": False, "skipped": False, "error": problem.document()}

@@ -6,10 +6,12 @@ all of it in one variable, and a page shows all of it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,21 @@ def entries(
     if link:
         found = [observations.Entry(label, "url", link), *(entry for entry in found if entry.label != label)]
     return found
+
+
+def of_failure(notebook: Path, parameters: Mapping[str, Any], error: str, identity: str) -> list[observations.Entry]:
+    """What is told of a notebook that left no HTML: nothing of one."""
+    content = notebook.read_bytes() if notebook.is_file() else None
+    facts: list[tuple[str, str, Any]] = [
+        ("notebook", "path", shown(notebook.absolute())),
+        ("notebook_sha256", "text", None if content is None else hashlib.sha256(content).hexdigest()),
+        ("failed_at", "timestamp", datetime.now(timezone.utc).isoformat()),
+        ("parameters", "json", bounded(dict(parameters)) or None),
+        ("daglab_version", "text", __version__),
+        ("error", "text", cut(error, LONGEST_ERROR)),
+        (observations.ID_LABEL, "text", identity),
+    ]
+    return [observations.Entry(name, kind, value) for name, kind, value in facts if value is not None]
 
 
 def results(values: Mapping[str, Any]) -> Iterator[observations.Entry]:

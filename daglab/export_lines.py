@@ -12,7 +12,15 @@ from collections.abc import Sequence
 from typing import Any
 
 # The steps that an export takes outside of the project, each with the member that tells what came of it.
-STEPS = {"upload": "upload", "sign": "signed", "attach": "attached", "check": "check", "delete": "removed"}
+# "publish" is all of them: the HTML stands, and no amendment but the line of the export tells what came of it.
+STEPS = {
+    "publish": "published",
+    "upload": "upload",
+    "sign": "signed",
+    "attach": "attached",
+    "check": "check",
+    "delete": "removed",
+}
 _FIXED = ("v", "id", "at", "amends", "intent", "closed", "expired", "output", "notebook")  # no amendment changes these
 # Where a signed link may stand, which is hidden everywhere else: the file is for its owner alone.
 WHOLE = ("link", "signed", "attached", "entries")
@@ -64,7 +72,11 @@ def _is_step(line: dict[str, Any]) -> bool:
 
 
 def _closed(line: dict[str, Any]) -> list[Any]:
-    """The steps that an amendment, or a line that says that an export is over, tells the outcome of."""
+    """The steps that an amendment, or a line that says that an export is over, tells the outcome of.
+
+    Those in `closed`, where it has that, else those whose member it has.
+    """
     named = line.get("closed")
-    told = [step for step, member in STEPS.items() if member in line or (step == "delete" and "expired" in line)]
-    return [*told, *(named if isinstance(named, list) else [])]
+    if isinstance(named, list):
+        return named
+    return [step for step, member in STEPS.items() if member in line or (step == "delete" and "expired" in line)]

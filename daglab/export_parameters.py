@@ -25,7 +25,7 @@ def words(file: Path | None, pairs: Sequence[str], arguments: Sequence[str]) -> 
     for one that is among the arguments, too.
     """
     found = _from_file(file) if file else {}
-    for name, text in parse.whole_pairs(pairs, "-P").items():
+    for name, text in parse.whole_pairs(pairs, "-P", "parameter").items():
         found[name] = _scalar(text)
     made = [word for name, value in found.items() for word in _words(name, value)]
     if twice := sorted(found.keys() & seen(arguments).keys()):

@@ -53,6 +53,11 @@ def append(root: Path, export: exports.Export, outcome: Mapping[str, Any]) -> No
     _append(root, line)
 
 
+def append_failure(root: Path, members: Mapping[str, Any]) -> None:
+    """Append a notebook that left no HTML and was reported: an export that is not `ok`, and has no output."""
+    _append(root, {"v": 1, **members})
+
+
 def relative(root: Path, path: Path) -> str:
     """A path as it is recorded: from the project's root where it lies inside, so that the record survives a move."""
     return (files.inside(root, path) or path).as_posix()
@@ -73,8 +78,8 @@ def intend(root: Path, identity: str, step: str, /, **members: Any) -> None:
 def amend(root: Path, identity: str, /, **members: Any) -> None:
     """Record later facts of an export: readers see its line with them, in place of what it said of the same name.
 
-    It closes the intents that they tell the outcome of (`signed` that of "sign"), and those of the steps in `closed`,
-    which were given up before anything was done. Raises `InvalidInput` as `intend` does.
+    It closes the intents that they tell the outcome of (`signed` that of "sign"); with `closed` those of these steps
+    alone, as those of what was given up before anything was done. Raises `InvalidInput` as `intend` does.
     """
     _append_surely(root, members, {"amends": identity}, "what was done")
 
@@ -164,15 +169,24 @@ def newest(root: Path, target: str, partition: str | None = None) -> dict[str, A
     taken = export_lines.taken(lines)
     found: dict[str, Any] | None = None
     for line in export_lines.exports(lines):
-        targets, is_in_cloud = line.get("targets"), isinstance(line.get("upload"), dict)
+        is_in_cloud = isinstance(line.get("upload"), dict)
         is_gone = isinstance(line.get("removed"), dict) if is_in_cloud else line["id"] in taken
-        aimed = line.get("aimed")  # each target with its partition; an older line has one partition
-        is_for_it = (isinstance(aimed, list) and [target, partition] in aimed) or (
-            isinstance(targets, list) and target in targets and line.get("partition") == partition
-        )
-        if line.get("ok") and is_for_it and not is_gone:
+        if line.get("ok") and not is_gone and _is_for(line, target, partition):
             found = line
     return found
+
+
+def _is_for(line: Mapping[str, Any], target: str, partition: str | None) -> bool:
+    """Whether an export was made for it; `aimed` has each asset with its partition, of an older line all have one."""
+    targets, aimed = line.get("targets"), line.get("aimed")
+    own = (
+        [each[1] for each in aimed if isinstance(each, list) and each[:1] == [target] and len(each) == 2]
+        if (isinstance(aimed, list))
+        else []
+    )
+    if own:
+        return partition in own
+    return isinstance(targets, list) and target in targets and line.get("partition") == partition
 
 
 def last_good(root: Path) -> datetime | None:
@@ -232,7 +246,7 @@ def places_of(root: Path, ids: Collection[str]) -> set[str]:
 def expire(
     root: Path,
     now: datetime,
-    keep: Path | None = None,
+    keep: Collection[Path] = (),
     *,
     dry_run: bool = False,
     most_bytes: int = 0,
@@ -241,16 +255,16 @@ def expire(
     """Delete the HTML of exports whose time is over, or that are too many, and note it in the record.
 
     All copies on record are to have `most_bytes` together at most (0: no bound), the oldest go first; those in clouds
-    count, and stay. What an asset's page leads to (`linked`, places; default: by the record) stays, and so does `keep`,
-    whatever the record says: it was just written, perhaps over an older one, and the record may not know of it.
+    count, and stay. What an asset's page leads to (`linked`, places; default: by the record) stays, and so do those in
+    `keep`, whatever the record says: they were just written, perhaps over older ones, and it may not know of them.
 
     An export goes only where it lies inside the project, as an ordinary file with just the bytes that the record has,
     no newer export of the same place is still to be kept, and none is under way. With `dry_run`, nothing is done.
     """
     if linked is None:
         linked = places_of(root, set().union(*(page.ids for page in attached(root).values())))
-    own = keep and files.inside(root, keep)
-    places = {*linked, own.as_posix()} if own else set(linked)
+    own = {place.as_posix() for path in keep if (place := files.inside(root, path))}
+    places = {*linked, *own}
     choice = export_copies.choose(copies(root), now, most_bytes, places)
     removed: list[tuple[str, int]] = []
     changed: list[str] = []
@@ -259,7 +273,7 @@ def expire(
         if (
             copy.where != export_copies.LOCAL
             or (place := files.inside(root, root / copy.place)) is None
-            or place == own
+            or place.as_posix() in own
         ):
             continue
         try:

@@ -6,6 +6,7 @@ Where that can't be had (not on Linux, a marimo that can't be imported early), `
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -76,6 +77,17 @@ def run(
 
     Raises Interrupted when the exporter was stopped meanwhile.
     """
+    try:
+        return _run(exporter, words, timeout, side_file=side_file)
+    except _NotBegun:
+        return _run(dataclasses.replace(exporter, channel=None), words, timeout, side_file=side_file)
+
+
+class _NotBegun(Exception):
+    """The process that was to fork the notebook has ended before it did."""
+
+
+def _run(exporter: Exporter, words: Sequence[str], timeout: float | None, *, side_file: bool) -> processes.Finished:
     with contextlib.ExitStack() as stack, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         capture = _ordered(exporter, words, side_file, stack, out, err)
         command = [*exporter.python, "-m", "marimo", *words]
@@ -88,6 +100,10 @@ def run(
                 finished = processes.run(command, timeout=timeout, env=exporter.env, capture=own)
             else:
                 finished = processes.finished(own, timeout)
+        except errors.OutcomeUnknown:
+            if capture is None or own.kept.reports:
+                raise
+            raise _NotBegun from None
         finally:
             exporter.running.pop(id(own), None)
     if exporter.stopped.is_set():

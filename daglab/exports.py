@@ -7,6 +7,7 @@ was seen in 0.22 to 0.25.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -74,9 +75,10 @@ def export_html(
     The HTML of a notebook with failed cells is kept too. Whatever else goes wrong, an older `output` stays
     as it was. Dependencies that the notebook names in a PEP 723 header are not installed.
 
-    Give a timeout: marimo waits for ever when a cell ends its process (`os._exit`, the system out of memory)
-    or asks for `input()`. marimo also writes `__marimo__/session/<notebook>.json` beside the notebook; where marimo was
-    imported already, it does not for a notebook with arguments, since several of these may run at a time.
+    Give a timeout: marimo waits for ever when a cell asks for `input()` or ends its process (`os._exit`, the system out
+    of memory); an exporter ends with that process, but for the exit code 0. marimo also writes
+    `__marimo__/session/<notebook>.json` beside the notebook; where marimo was imported already, it does not for a
+    notebook with arguments, since several of these may run at a time.
 
     Raises InvalidInput for a notebook or output that can't be one, NotSetUp when there is no such notebook or
     Python, or it has no usable marimo, TimedOut, and NotGood when marimo itself fails, with the last lines it printed.
@@ -319,6 +321,8 @@ def _crashed(notebook: Path, python: str, finished: processes.Finished) -> error
     if finished.returncode == 2:  # click's code for wrong usage
         usage = next((line for line in lines if "No such" in line), last)
         return errors.NotSetUp(f"The marimo of {python} is too old: {usage}", install)
+    if last.startswith(f"OSError: [Errno {errno.ENOSPC}]"):
+        return errors.InvalidInput(f"marimo could not write the HTML of {notebook}: the disk is full.", "Make room.")
     how = f"exit code {finished.returncode}" if finished.returncode >= 0 else f"signal {-finished.returncode}"
     tail = "\n".join(["", *lines[-TAIL_LINES:]]) or " It printed nothing."
     return errors.NotGood(

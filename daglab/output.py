@@ -98,10 +98,10 @@ def _remember_token(context: click.Context, _: click.Parameter, value: str | Non
 
 
 class Seconds(click.FloatRange):
-    """A span of time: more than nothing, and no more than a socket can wait."""
+    """A span of time: more than nothing (or that, too), and no more than a socket can wait."""
 
-    def __init__(self) -> None:
-        super().__init__(min=0, max=2_000_000, min_open=True)
+    def __init__(self, most: float = 2_000_000, *, or_nothing: bool = False) -> None:
+        super().__init__(min=0, max=most, min_open=not or_nothing)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """As click does, without NaN, which lies in every range."""

@@ -106,15 +106,15 @@ def pairs(text: str, flag: str) -> dict[str, str | None]:
     return found
 
 
-def whole_pairs(texts: Iterable[str], flag: str) -> dict[str, str]:
+def whole_pairs(texts: Iterable[str], flag: str, noun: str = "tag") -> dict[str, str]:
     """The tags of texts that are each `k=v`; a value may hold anything. Raises `WrongUsage` else, or for one twice."""
     found: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise errors.WrongUsage(f"{text!r} is not a tag with its value.", f"Write {flag} KEY=VALUE.")
+            raise errors.WrongUsage(f"{text!r} is not a {noun} with its value.", f"Write {flag} KEY=VALUE.")
         if key in found:
-            raise errors.WrongUsage(f"The tag {key} is given twice.", "A tag has one value.")
+            raise errors.WrongUsage(f"The {noun} {key} is given twice.", f"A {noun} has one value.")
         found[key] = value
     return found
 

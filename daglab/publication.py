@@ -145,7 +145,7 @@ def begin(settings: config.Config, export: exports.Export, wish: Wish, commit: g
     about = {**exports.document(export), **values, "git": of_commit}
     about.update(notebook=export_record.relative(settings.root, export.notebook))
     about.update(output=export_record.relative(settings.root, export.output))
-    own = line(settings, export.notebook, export.output, values["parameters"], wish)
+    own = line(settings, export.notebook, export.output, values["parameters"], wish, export.interactive)
     whole: dict[str, Any] = {"export": about, "line": own, "targets": wish.names}
     whole.update(url=wish.api.url if wish.api else None, failure=bool(export.failed) and not wish.allow_errors)
     whole.update(expires_at=result["expires_at"])
@@ -172,7 +172,14 @@ def record(work: Work) -> None:
     export_record.append(work.settings.root, work.export, {**outcome, **record, **unknown, **pending})
 
 
-def line(settings: config.Config, notebook: Path, output: Path, parameters: Mapping[str, Any], wish: Wish) -> str:
+def line(
+    settings: config.Config,
+    notebook: Path,
+    output: Path,
+    parameters: Mapping[str, Any],
+    wish: Wish,
+    interactive: str = "cdn",
+) -> str:
     """What tells one line of a crontab from another: all that decides what comes of it outside of the project."""
     place = [wish.place.scheme, wish.place.account, wish.place.bucket, wish.place.prefix] if wish.place else None
     targets = [[target.name, target.partition] for target in wish.targets]
@@ -184,6 +191,7 @@ def line(settings: config.Config, notebook: Path, output: Path, parameters: Mapp
         wish.attach_failure,
         wish.check,
         wish.api.url if wish.api else None,
+        interactive,
     ]
     known = redaction.masked(dict(parameters))  # as an export tells them
     text = json.dumps([*paths, known, place, targets, flags], sort_keys=True, default=str)

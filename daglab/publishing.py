@@ -7,6 +7,7 @@ before its link is attached. What breaks off in the middle is taken up by `unfin
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:  # what talks to Dagster brings in requests: an export that is
 
 
 Wish = publication.Wish
+LONGEST = 2000  # characters of what an asset check is told of a failure
 
 
 def prepared(settings: config.Config, wish: Wish, api: dagster_api.DagsterApi | None = None) -> Wish:
@@ -81,6 +83,23 @@ def refuse_failed(export: exports.Export, attached: bool = False) -> None:
         f"{len(roots)} of the notebook's cells failed.\n{shown}{more}",
         f"The HTML is kept at {export.output}; {told} --allow-errors attaches it all the same.",
     )
+
+
+def stand_by(settings: config.Config, export: exports.Export, wish: Wish, commit: git.Commit | None) -> None:
+    """Put on record that an export stands that is about to be published: `unfinished` finds it, whatever comes now.
+
+    Nothing is said of one that goes nowhere, or has failed. Raises `InvalidInput` where that can't be put on record.
+    """
+    work = publication.begin(settings, export, wish, commit)
+    if not work.begun and not work.failed and (wish.place or wish.aims):
+        work.intend("publish")
+
+
+def set_aside(settings: config.Config, export: exports.Export, wish: Wish, commit: git.Commit | None) -> None:
+    """Record an export that is not published because all was stopped, unless the same line is to take it up."""
+    work = publication.begin(settings, export, wish, commit)
+    if not work.begun:
+        publication.record(work)
 
 
 def publish(
@@ -268,6 +287,55 @@ def _tell_check(work: publication.Work) -> None:
         work.result["check"].append({"target": name, "name": wish.check, "passed": good, "via": via, "at": at})
 
 
+def publish_failure(
+    settings: config.Config, notebook: Path, parameters: Mapping[str, Any], error: errors.DaglabError, wish: Wish
+) -> dict[str, Any]:
+    """Report a notebook that left no HTML, as one that took too long: what was `attached`, and the `check` told.
+
+    The assets are told with `attach_failure` alone, without a link: there is nothing to show. It is on record as a
+    failed export without an output. Raises as `attach.attach`; nothing is done where nobody is to be told.
+    """
+    told: dict[str, Any] = {"id": os.urandom(16).hex(), "attached": [], "check": []}
+    api = wish.api
+    if api is None or not wish.targets or not (wish.attach_failure or wish.check):
+        return told
+    from daglab import asset_checks, attach
+
+    root, identity = settings.root, told["id"]
+    entries = tuple(export_entries.of_failure(notebook, parameters, error.message, identity))
+    begun: dict[str, Any] = {}
+    try:
+        for target in wish.targets if wish.attach_failure and wish.via != observations.COMPUTE else ():
+            what = observations.Observation(target.asset, identity, None, entries, target.partition, publication.FAILED)
+            begun = {"step": "attach", "target": target.name, "partition": target.partition, "at": publication.now()}
+            export_record.intend(root, identity, "attach", target=target.name, partition=target.partition)
+            done = attach.attach(api, settings, what, via=wish.via, python=wish.python)
+            told["attached"].append({**_shown(target, done), "at": publication.now()})
+        for asset in wish.assets if wish.check else ():
+            name, check = observations.Target(asset).name, str(wish.check)
+            begun = {"step": "check", "target": name, "name": check, "at": publication.now()}
+            export_record.intend(root, identity, "check", target=name, name=check)
+            whole = observations.Evaluation(asset, check, identity, False, entries, error.message[:LONGEST])
+            via = asset_checks.report(api, settings, whole, via=wish.via, python=wish.python)
+            told["check"].append({"target": name, "name": check, "passed": False, "via": via, "at": publication.now()})
+        begun = {}
+    except errors.DaglabError as failed:
+        begun = begun if isinstance(failed, errors.OutcomeUnknown) else {}
+        raise
+    finally:
+        pending = {"pending": [begun], "url": api.url} if begun else {}
+        aimed = [[target.name, target.partition] for target in wish.targets]
+        about = {
+            **told,
+            "notebook": export_record.relative(root, notebook.absolute()),
+            "ok": False,
+            "exported_at": publication.now(),
+            "failure": True,
+        }
+        export_record.append_failure(root, {**about, "targets": wish.names, "aimed": aimed, **pending})
+    return told
+
+
 def _mark_unknown(work: publication.Work) -> None:
     steps = {each["step"] for each in work.open}
     if "attach" in steps:
@@ -290,7 +358,12 @@ def _interrupted(stop: BaseException, work: publication.Work) -> errors.Interrup
 
 
 def unfinished(
-    settings: config.Config, notebook: Path, output: Path, parameters: Mapping[str, Any], wish: Wish
+    settings: config.Config,
+    notebook: Path,
+    output: Path,
+    parameters: Mapping[str, Any],
+    wish: Wish,
+    interactive: str = "cdn",
 ) -> exports.Export | None:
     """An export of the very same line that was broken off after its HTML stood; None for none.
 
@@ -300,5 +373,5 @@ def unfinished(
     """
     if not (settings.root / export_record.FILE).exists():
         return None
-    line = publication.line(settings, notebook, output, parameters, wish)
+    line = publication.line(settings, notebook, output, parameters, wish, interactive)
     return broken_off.take_up(settings, output, line, wish.api)

@@ -5,6 +5,7 @@ The key comes from the place of the HTML in the project, so the same line of a c
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -13,6 +14,8 @@ from daglab import config, errors, export_record, exports, files, redaction
 
 if TYPE_CHECKING:  # an export that goes nowhere does without
     from daglab.storage import places
+
+log = logging.getLogger(__name__)
 
 TIMEOUT = 600.0  # seconds, all tries together
 CONTENT_TYPE = "text/html; charset=utf-8"
@@ -41,14 +44,20 @@ def key(settings: config.Config, place: places.Place, output: Path, *, failed: b
 
 
 def check(place: places.Place, sign: int | None) -> None:
-    """Raise what refuses the place, or a link that is signed for so many seconds. Nothing is written."""
+    """Raise what refuses the place, or a link that is signed for so many seconds. Nothing is written.
+
+    What has to be known of such a link, as that it ends with the credentials, is a warning.
+    """
     from daglab.storage import objects, places
 
     if sign is not None and place.scheme == "https":
         raise errors.WrongUsage("A presigned address can't be signed again.", "Leave --sign out.")
     objects.check(place)
     if sign is not None:
-        hide(objects.sign(place, places.key(place, PROBE), sign).url)
+        signed = objects.sign(place, places.key(place, PROBE), sign)
+        hide(signed.url)
+        if signed.note:  # once, and not for each notebook
+            log.warning("%s", signed.note)
 
 
 def put(settings: config.Config, place: places.Place, export: exports.Export, key: str) -> tuple[dict[str, Any], str]:

@@ -51,7 +51,7 @@ FLOORS = [
     ["notebook_templates", "config_checks", "output", "state"],
     ["notebooks", "config_keys", "screen"],
     ["page", "page.markup", "page.notebook"],
-    ["page.allowed", "page.tables"],
+    ["page.allowed", "page.styles", "page.tables"],
     ["page.controls", "page.plots"],
     ["page.outputs"],
     ["page.console", "page.content", "page.elements", "page.results"],
@@ -236,5 +236,5 @@ print([name for name in {[*HEAVY, "json", "logging", "daglab.commands"]!r} if na
 
 
 def test_an_export_that_is_not_attached_does_without_requests() -> None:
-    code = "import sys, daglab.commands.export; sys.exit('requests' in sys.modules)"
+    code = "import sys, daglab.commands.export, daglab.commands.exports; sys.exit('requests' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, timeout=60, check=False).returncode == 0

@@ -25,10 +25,12 @@ import socket
 import struct
 import sys
 import threading
+import time
 from typing import Any
 
 DESCRIPTORS = 4
 COMMAND = "command"  # as processes.COMMAND
+GRACE = 5.0  # seconds in which marimo ends by itself, once its kernel has ended badly
 # What `marimo export html` and its kernel import; from one marimo to the next the export has moved.
 EARLY = (
     "marimo._cli.cli",
@@ -183,9 +185,28 @@ def fork_the_kernel() -> None:
 
     def start(process: Any) -> Any:
         kind._Popen = staticmethod(spawned)
-        return popen_fork.Popen(process) if threading.active_count() == 1 else spawned(process)
+        kernel = popen_fork.Popen(process) if threading.active_count() == 1 else spawned(process)
+        threading.Thread(target=end_with, args=(kernel,), daemon=True).start()
+        return kernel
 
     kind._Popen = staticmethod(start)
+
+
+def end_with(kernel: Any) -> None:
+    """End where the kernel was killed or gave up in the middle of a cell: marimo would wait for it for ever.
+
+    One that ended with 0 may have done its work, and what marimo makes of that may take as long as it takes.
+    """
+    with contextlib.suppress(ChildProcessError):  # marimo has collected it
+        os.waitid(os.P_PID, kernel.pid, os.WEXITED | os.WNOWAIT)
+    time.sleep(GRACE)
+    code = kernel.poll()
+    if not code or code == -signal.SIGTERM:  # that is how it is told to end
+        return
+    how = f"ended with exit code {code}" if code > 0 else f"was killed by signal {-code}"
+    why = ": has the memory run out?" if code == -signal.SIGKILL else "."
+    os.write(2, f"The process that ran the notebook {how}{why}\n".encode())
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ document a line.
 
 Control: `{"name", "argv", "cwd", "env", "stdout", "stderr"}` starts a service; `cwd` null is `/`, `env` null
 the keeper's own, an output is an inherited descriptor's number, a file to append to, or null; so is `stdin`, an
-inherited descriptor's number or left out for nothing to read. `{"stop": true}`
+inherited descriptor's number, which is closed here then, or left out for nothing to read. `{"stop": true}`
 and the end of the channel both end everything: SIGINT to the services; SIGTERM to whatever is left of their
 descendants after 5 s, or as soon as no service is left; SIGKILL to whatever is left after 7 s.
 
@@ -123,6 +123,7 @@ def start(order: dict[str, Any]) -> int:
     try:
         outputs = [output(order[name], opened) for name in ("stdout", "stderr")]
         source = order.get("stdin")
+        opened += [source] if source else []  # ours would keep the channel open when the service has ended
         os.chdir(order["cwd"] or "/")
         return os.posix_spawn(
             find_program(argv[0], env),

@@ -52,9 +52,10 @@ class Command(click.Command):
         return super().parse_args(ctx, own)
 
 
-def clear(settings: config.Config, written: Path | None) -> None:
-    """Take away the project's exports whose time is over, and say so."""
-    gone = export_record.expire(settings.root, datetime.now(timezone.utc), keep=written)
+def clear(settings: config.Config, written: Sequence[Path]) -> None:
+    """Take away the project's exports whose time is over, or that are too many, and say so."""
+    now, most = datetime.now(timezone.utc), settings.export.max_total_bytes
+    gone = export_record.expire(settings.root, now, written, most_bytes=most)
     if gone.removed:
         output.note(f"Removed {len(gone.removed)} expired: {', '.join(gone.removed)}")
     for path in gone.changed:
@@ -85,12 +86,12 @@ def show(result: Mapping[str, Any], wish: publishing.Wish) -> None:
 def export_one(batch: batches.Batch, piece: batches.Piece, task: batches.Task, event: events.Event) -> None:
     """Export one notebook, and print its document or where it is."""
     output.note(f"Running {piece.notebook}")
-    made = batches.made(batch, piece)
+    made = batches.stood(batch, piece, lambda: batches.made(batch, piece))
     if made.export:
         event.bytes = made.export.bytes
         output.note(f"Wrote {made.export.output}")
     result = batches.published(batch, piece, made)
-    clear(batch.settings, piece.output)
+    clear(batch.settings, [piece.output])
     if task.as_json:
         output.document(result)
     else:
@@ -107,7 +108,7 @@ def export_many(batch: batches.Batch, pieces: Sequence[batches.Piece], task: bat
     event.detail.update(report["counts"])
     if stopped:
         raise batch_reports.stopped(report, stopped) from None
-    clear(batch.settings, None)
+    clear(batch.settings, [piece.output for piece in pieces])
     if not (task.as_json or _is_quiet()):
         output.text("\n".join(each["output"] for each in report["exports"] if "error" not in each))
     if not report["ok"]:
@@ -152,10 +153,8 @@ def carry_out(task: batches.Task, settings: config.Config, wish: publishing.Wish
     event.target = str(notebooks[0]) if not task.is_batch and notebooks else f"{len(notebooks)} notebooks"
     if not task.is_batch:
         exports.check_notebook(notebooks[0])
-    pieces = batches.planned(settings, notebooks, task.target, parameters)
+    pieces = batches.planned(settings, notebooks, task.target, parameters, wish)
     wish = _prepared(settings, wish, event)
-    if not pieces:
-        raise errors.InvalidInput("There is no notebook in the list.", "Name one on each line.")
     with contextlib.ExitStack() as stack:
         env = {**os.environ, **config.as_environment(output.flags()), exports.VARIABLE: "1"}
         pythons = dict.fromkeys(piece.python for piece in pieces)
@@ -186,12 +185,15 @@ def _prepared(settings: config.Config, wish: publishing.Wish, event: events.Even
 
 
 def cron_line(schedule: str) -> str:
-    """The line of a crontab that does what this command line does, quietly."""
-    words = crontab.without(sys.argv[1:], "--print-cron", schedule)
+    """The line of a crontab that does what this command line does, quietly; --json is for the line itself."""
+    words = crontab.without(crontab.without(sys.argv[1:], "--print-cron", schedule), "--json")
+    context = click.get_current_context()
+    named = export_parameters.words(None, context.params["pairs"], context.meta["daglab.arguments"])
+    crontab.check(words, context.params, export_parameters.seen(named))
     missing = [name for name in os.environ if name in NOT_TOLD or name.startswith("DAGLAB_")]
     output.note("cron sends what is printed to MAILTO; set MAILTO=you@example.com above the line.")
     if missing:
-        output.note(f"cron does not hand on {', '.join(sorted(missing))}, which is set here: set it in the crontab.")
+        output.note(f"What is set here and cron does not hand on, set in the crontab: {', '.join(sorted(missing))}.")
     command = [*crontab.program(sys.argv[0]), *([] if _is_quiet() else ["-q"]), *words]
     when = crontab.SCHEDULE if schedule == BARE["--print-cron"] else schedule
     return crontab.line(when, Path.cwd(), command)
@@ -295,7 +297,7 @@ def _place(settings: config.Config, upload: str) -> Any:
 )
 @click.option(
     "--wait-lock",
-    type=click.FloatRange(0, LONGEST_WAIT),
+    type=output.Seconds(LONGEST_WAIT, or_nothing=True),
     default=0.0,
     metavar="SECONDS",
     help="How long to wait for another export of the same output.  [default: 0]",
@@ -342,7 +344,7 @@ def command(
 
     A failed cell exits with 4 and shows its traceback; the HTML is kept, and nothing is attached. What comes after --
     goes to the notebook (mo.cli_args), as parameters do. What the project's record says daglab has exported goes when
-    its time is over, unless it was changed.
+    its time is over, or there is more than export.max_total_bytes, unless it was changed.
 
     \b
     Examples:

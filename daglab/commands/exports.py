@@ -18,7 +18,15 @@ if TYPE_CHECKING:  # what talks to Dagster brings in requests: a list does witho
     from daglab import dagster_api
     from daglab.exported import latest, resigning, retention
 
-named_argument = click.argument("named", metavar="ID|PATH")
+
+def _refuse_empty(_context: click.Context, _param: click.Parameter, value: str | tuple[str, ...]) -> Any:
+    """Every id begins with nothing."""
+    if "" in (value if isinstance(value, tuple) else (value,)):
+        raise errors.WrongUsage("The id is empty.", "Say which: is a variable unset?")
+    return value
+
+
+named_argument = click.argument("named", metavar="ID|PATH", callback=_refuse_empty)
 
 
 def _settings() -> config.Config:
@@ -163,7 +171,7 @@ def _api(settings: config.Config, event: events.Event) -> dagster_api.DagsterApi
 
 
 @command.command(name="resign")
-@click.argument("ids", nargs=-1, metavar="[ID|PATH]...")
+@click.argument("ids", nargs=-1, metavar="[ID|PATH]...", callback=_refuse_empty)
 @click.option("--within", default="2d", show_default=True, metavar="TIME", help="Links that run out within this time.")
 @click.option("--sign", metavar="TIME", help="For how long the new ones are good.  [default: as long as the old one]")
 @click.option("--dry-run", is_flag=True, help="Tell which links would be renewed, and do nothing.")
@@ -238,6 +246,10 @@ def _renew(
             result["failed"].append({"id": each.copy.id, "place": each.copy.place, "why": error.message})
             output.warn(f"{each.copy.place}: {error.message}")
             continue
+        except (KeyboardInterrupt, errors.Terminated) as stop:
+            told, code = f"Stopped: {len(result['renewed'])} of {len(found)} were renewed.", errors.stop_code(stop)
+            known_now = {**result, "ok": False}
+            raise errors.Interrupted(told, "The same again goes on.", result=known_now, exit_code=code) from None
         result["renewed"].append(done)
         output.note(f"{done['place']}: good until {telling.moment(done['expires_at'])}{_attached_to(done['attached'])}")
     return first
@@ -250,10 +262,18 @@ def _attached_to(names: Sequence[str]) -> str:
 @command.command(name="expire")
 @click.option("--dry-run", is_flag=True, help="Tell what would go, and do nothing.")
 @click.option("--even-latest", is_flag=True, help="Also what is the latest attachment of its asset.")
+@click.option(
+    "--folder",
+    "folders",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Also what was uploaded to this folder (file://) outside of the project. Repeatable.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output.connection_options
 @output.json_option
-def expire_command(dry_run: bool, even_latest: bool, yes: bool, as_json: bool) -> None:
+def expire_command(dry_run: bool, even_latest: bool, folders: tuple[Path, ...], yes: bool, as_json: bool) -> None:
     """Delete exports whose time is over, here and in clouds; by export.max_total_bytes the oldest, too.
 
     Only what the record says daglab has made goes, and only as it was made: an object is looked at first, and has to be
@@ -272,7 +292,7 @@ def expire_command(dry_run: bool, even_latest: bool, yes: bool, as_json: bool) -
     with events.recording(settings.root, "exports expire") as event:
         linked = _linked(settings, now, event, even_latest=even_latest)
         if dry_run or not yes:
-            found = expired(settings, now, linked, dry_run=True)
+            found = expired(settings, now, linked, folders, dry_run=True)
             if as_json:
                 _finish(found, linked, dry_run=True, as_json=True)
                 return
@@ -287,7 +307,7 @@ def expire_command(dry_run: bool, even_latest: bool, yes: bool, as_json: bool) -
         if not output.agreed("Delete them?", yes=yes):
             output.note("Nothing was done.")
             return
-        done = expired(settings, now, linked, dry_run=False)
+        done = expired(settings, now, linked, folders, dry_run=False)
         event.bytes = done.bytes
         event.detail.update(removed=len(done.removed), kept=len(done.kept), failed=len(done.failed))
         if not as_json:
@@ -314,11 +334,14 @@ def _linked(settings: config.Config, now: datetime, event: events.Event, *, even
     return found
 
 
-def expired(settings: config.Config, now: datetime, linked: latest.Linked, *, dry_run: bool) -> retention.Outcome:
+def expired(
+    settings: config.Config, now: datetime, linked: latest.Linked, folders: Sequence[Path] = (), *, dry_run: bool
+) -> retention.Outcome:
     """Take away what is over or too much, or look what that would be."""
     from daglab.exported import retention
 
-    return retention.expire(settings.root, now, settings.export.max_total_bytes, linked, dry_run=dry_run)
+    most = settings.export.max_total_bytes
+    return retention.expire(settings.root, now, most, linked, folders=folders, dry_run=dry_run)
 
 
 def _finish(found: retention.Outcome, linked: latest.Linked, *, dry_run: bool, as_json: bool) -> None:

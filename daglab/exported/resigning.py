@@ -11,6 +11,7 @@ from typing import Any
 
 from daglab import (
     attach,
+    broken_off,
     config,
     dagster_api,
     errors,
@@ -101,10 +102,16 @@ def renew(settings: config.Config, each: Due, seconds: int, connect: Connect) ->
         attached = [{**entry, "expires_at": entry.get("expires_at") or old} for entry in _entries(each.line)]
         entries = _renewed(each.line, signed["url"])
         export_record.amend(
-            root, each.copy.id, signed=signed, attached=attached, entries=[vars(entry) for entry in entries], closed=[]
+            root,
+            each.copy.id,
+            signed=signed,
+            attached=attached,
+            entries=[vars(entry) for entry in entries],
+            closed=["sign"],
         )
         done = []
-        for aim in each.aims:
+        # Those first of which nobody knows: what is recorded of another closes all intents to attach.
+        for aim in sorted(each.aims, key=lambda aim: not _begun(root, each, aim)):
             what = _observation(each, aim, signed["url"], entries)
             attached = _attached(settings, each, aim, what, (connect, signed, attached))
             done.append(aim[0] if aim[1] is None else f"{aim[0]}@{aim[1]}")
@@ -125,7 +132,18 @@ def _attached(
     api = connect()
     attach.permit(api, None)
     attach.targets(api, settings, parse.AttachTarget(asset=what.asset, partition=partition))
-    export_record.intend(root, each.copy.id, "attach", target=target, partition=partition, observation=what.id)
+    about = {"target": target, "partition": partition, "via": None, "link": parse.plain(what.link), "link_type": None}
+    others = [entry for entry in attached if aim not in export_copies.aims({**each.line, "attached": [entry]})]
+    for step in _begun(root, each, aim):
+        at = export_record.time_of(step.get("at"))
+        found = attach.find(api, replace(what, id=step["observation"]), at)
+        if found is not None and _lasts(step, each.seconds):
+            new = {**about, "via": found.via, "at": step.get("at"), "expires_at": step["expires_at"]}
+            export_record.amend(root, each.copy.id, attached=[*others, new])
+            return [*others, new]
+    until = signed["expires_at"]
+    begun = {"target": target, "partition": partition, "observation": what.id, "expires_at": until}
+    export_record.intend(root, each.copy.id, "attach", **begun)
     try:
         python = settings.python_for(root / str(each.line.get("notebook") or ""))
         done = attach.attach(api, settings, what, via=None, python=python)
@@ -134,12 +152,24 @@ def _attached(
     except errors.DaglabError:
         export_record.amend(root, each.copy.id, closed=["attach"])
         raise
-    about = {"target": target, "partition": partition, "via": done.via, "link": parse.plain(done.link)}
     now = datetime.now(timezone.utc).isoformat()
-    new = {**about, "link_type": done.link_type, "at": now, "expires_at": signed["expires_at"]}
-    others = [entry for entry in attached if aim not in export_copies.aims({**each.line, "attached": [entry]})]
+    new = {**about, "via": done.via, "link": parse.plain(done.link), "link_type": done.link_type}
+    new.update(at=now, expires_at=until)
     export_record.amend(root, each.copy.id, attached=[*others, new])
     return [*others, new]
+
+
+def _begun(root: Path, each: Due, aim: export_copies.Aim) -> list[dict[str, Any]]:
+    """The new links that were about to be attached to it, and nobody knows whether they were."""
+    found = broken_off.steps(root, each.copy.id)
+    attaching = [step for step in found if step.get("step") == "attach" and isinstance(step.get("observation"), str)]
+    return [step for step in attaching if (step.get("target"), step.get("partition")) == aim]
+
+
+def _lasts(step: Mapping[str, Any], seconds: int) -> bool:
+    """Whether the link that was attached then is still good for more than half of its time."""
+    until = export_record.time_of(step.get("expires_at"))
+    return until is not None and until - datetime.now(timezone.utc) > timedelta(seconds=seconds / 2)
 
 
 def _observation(

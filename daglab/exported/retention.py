@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from daglab import errors, export_copies, export_locks, export_record
+from daglab import errors, export_copies, export_locks, export_record, files
 from daglab.exported import evidence, latest
 from daglab.storage import objects
 
@@ -39,11 +40,20 @@ def concerned(root: Path, now: datetime, most_bytes: int) -> tuple[export_copies
     return export_copies.choose(export_record.copies(root), now).over
 
 
-def expire(root: Path, now: datetime, most_bytes: int, linked: latest.Linked, *, dry_run: bool = False) -> Outcome:
+def expire(
+    root: Path,
+    now: datetime,
+    most_bytes: int,
+    linked: latest.Linked,
+    *,
+    folders: Collection[Path] = (),
+    dry_run: bool = False,
+) -> Outcome:
     """Delete what is over, the HTML in the project and the objects in clouds, and note it in the record.
 
     What is in `linked` stays. An object goes only where it is marked as this export's, and has its size and checksum.
-    What can't be deleted is told, and the rest goes all the same. With `dry_run`, nothing is done but looked.
+    A file goes only in the project or in one of the `folders`: it bears no mark, and somebody else may have written the
+    record. What can't be deleted is told, and the rest goes all the same. With `dry_run`, nothing is done but looked.
     """
     outcome = Outcome()
     copies = export_record.copies(root)
@@ -58,9 +68,25 @@ def expire(root: Path, now: datetime, most_bytes: int, linked: latest.Linked, *,
     for path, why in gone.failed:
         outcome.fail(path, errors.NotGood(f"{path} can't be deleted: {why}", "Look at its permissions."))
     for copy in choice.over:
-        if copy.where == export_copies.CLOUD:
+        if copy.where != export_copies.CLOUD:
+            continue
+        if not _may_go(copy, (root, *folders)):
+            why = "it lies outside of the project: `exports expire --folder FOLDER` names the folder"
+            outcome.kept.append({"place": copy.place, "why": why})
+        else:
             _expire(root, copy, outcome, dry_run=dry_run)
     return outcome
+
+
+def _may_go(copy: export_copies.Copy, folders: Collection[Path]) -> bool:
+    """Whether it is in a cloud, where objects are marked, or a file below one of the folders."""
+    if not copy.place.startswith("file:"):
+        return True
+    try:
+        place, key = evidence.located(copy)
+    except errors.DaglabError:
+        return True  # looking at it tells what is wrong
+    return any(files.inside(folder, Path(place.prefix, key)) is not None for folder in folders)
 
 
 def _expire(root: Path, copy: export_copies.Copy, outcome: Outcome, *, dry_run: bool) -> None:
@@ -68,6 +94,9 @@ def _expire(root: Path, copy: export_copies.Copy, outcome: Outcome, *, dry_run: 
         state = evidence.look(copy) if dry_run else _take_away(root, copy)
     except errors.Taken:
         outcome.kept.append({"place": copy.place, "why": "it is being exported again"})
+    except evidence.OutOfSight:  # it is so for ever, and no failure of each night
+        why = "it was uploaded to a presigned address, which lets nobody delete"
+        outcome.kept.append({"place": copy.place, "why": why})
     except errors.DaglabError as error:
         outcome.fail(copy.place, error)
     else:

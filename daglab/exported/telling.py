@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daglab import export_copies, export_record, output, parse, redaction, scales
-from daglab.exported import resigning, retention, verification
+
+if TYPE_CHECKING:  # these bring in requests: a list does without
+    from daglab.exported import resigning, retention, verification
 
 HEADERS = ("Id", "At", "Notebook", "Output", "Size", "Uploaded", "Attached", "Expires", "State")
 _FACTS = ("exported_at", "seconds", "sha256", "content_sha256", "git", "parameters", "results", "failed")

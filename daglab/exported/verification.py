@@ -128,6 +128,9 @@ def _unfinished(root: Path, outcome: Outcome) -> None:
 def _add_steps(outcome: Outcome, identity: str, steps: Sequence[dict[str, Any]]) -> None:
     for step in steps:
         about = next((step[name] for name in ("address", "target", "output") if isinstance(step.get(name), str)), "")
+        export = step.get("export")
+        if not about and isinstance(export, dict):  # the first step tells of all of it
+            about = str(export.get("output"))
         outcome.add("unfinished", about, f"nobody knows what came of the {step.get('step')}", identity)
 
 

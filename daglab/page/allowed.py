@@ -94,6 +94,7 @@ FUNCTION = re.compile(r"([\w-]*)\s*\(")
 FUNCTIONS = words(
     "rgb rgba hsl hsla hwb lab lch oklab oklch calc min max clamp minmax repeat linear-gradient radial-gradient"
 )
+COLOUR = re.compile(r"#[0-9a-fA-F]{3,8}\b")  # a number that leads nowhere
 FAR_NUMBER = re.compile(r"[0-9]{6}")
 LOCAL = re.compile(r"url\(\s*['\"]?#([\w.:-]{1,200})['\"]?\s*\)", re.ASCII)
 ADDRESS = re.compile(r"(?:https?://|mailto:)[^\s\\]{1,4000}", re.IGNORECASE)
@@ -119,7 +120,8 @@ def _value(name: str, value: str, prefix: str) -> str:
         return f"url(#{prefix}{found[1]})"
     functions = {word.lower() for word in FUNCTION.findall(value)}
     moves_out = name.startswith("margin") and "-" in value
-    if not STYLE_VALUE.fullmatch(value) or not functions <= FUNCTIONS or FAR_NUMBER.search(value) or moves_out:
+    is_far = FAR_NUMBER.search(COLOUR.sub("", value)) or moves_out
+    if not STYLE_VALUE.fullmatch(value) or not functions <= FUNCTIONS or is_far:
         return ""
     return value
 

@@ -16,16 +16,18 @@ from daglab.page import notebook
 from daglab.page.notebook import Cell, Printed
 
 QUOTE = r"(?:&[a-z0-9#]{1,8};|[^\w&]){0,20}"  # around a value in JSON in an attribute, in any number of escapes
-NAMED = re.compile(
-    "|".join(
-        (
-            r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b",  # of marimo's elements, of bokeh's, of Dagster's runs
-            rf"(?<=model_id)({QUOTE})[0-9a-f]{{32}}|(?<=model-id)({QUOTE})[0-9a-f]{{32}}",  # anywidget's
-            r"\bT_[0-9a-f]{5}(?![0-9a-f])",  # pandas' styles
-            r"(?<=[#\"])[mpc][0-9a-f]{10}\b",  # matplotlib's drawings
-            r"\baltair-viz-[0-9a-f]{32}\b",
-            r"(?<=at )0x[0-9a-f]{6,16}\b",  # where an object lies in memory
-        )
+# The first group is where the id begins. A pattern begins with letters, which re looks for many times faster than for a
+# border of words: what was printed may be long.
+NAMED = tuple(
+    re.compile(pattern)
+    for pattern in (
+        # of marimo's elements, of bokeh's, of Dagster's runs
+        r"-(?<=\b([0-9a-f]{8})-)[0-9a-f]{4}(?:-[0-9a-f]{4}){2}-[0-9a-f]{12}\b",
+        rf"model[_-]id{QUOTE}([0-9a-f]{{32}})",  # anywidget's
+        r"T_(?<=\b(T_))[0-9a-f]{5}(?![0-9a-f])",  # pandas' styles
+        r"[#\"]([mpc][0-9a-f]{10})\b",  # matplotlib's drawings
+        r"altair-viz-([0-9a-f]{32})\b",
+        r"at (0x[0-9a-f]{6,16})\b",  # where an object lies in memory
     )
 )
 # What is left out: of a progress its speed, of a path its temporary folder, of a virtual file its name.
@@ -47,13 +49,26 @@ def digest(html: str) -> str:
     """
     cells = notebook.read(html).cells
     shown = json.dumps([_shown(cell) for cell in cells], sort_keys=True)
+    for escape in (r"\n", r"\t", r"\r"):
+        shown = shown.replace(escape, f"{escape} ")  # the letter of it is no part of the word behind it
     shown = LONG.sub(lambda found: hashlib.sha256(found[0].encode()).hexdigest(), shown)
     for pattern, replacement in DROPPED:
         shown = pattern.sub(replacement, shown)
-    numbers: dict[str, int] = {}
-    shown = NAMED.sub(lambda found: f"#{numbers.setdefault(found[0], len(numbers))}", shown)
+    for pattern in NAMED:
+        shown = _numbered(pattern, shown)
     codes = json.dumps([cell.code for cell in cells])  # of which every letter counts
     return hashlib.sha256(f"{codes}\n{shown}".encode()).hexdigest()
+
+
+def _numbered(pattern: re.Pattern[str], text: str) -> str:
+    """The text with a number in place of each id: the same for the same id."""
+    numbers: dict[str, int] = {}
+    pieces, at = [], 0
+    for found in pattern.finditer(text):
+        start, end = found.start(1), found.end()
+        pieces += [text[at:start], f"#{numbers.setdefault(text[start:end], len(numbers))}"]
+        at = end
+    return "".join([*pieces, text[at:]])
 
 
 def _shown(cell: Cell) -> list[Any]:

@@ -178,6 +178,8 @@ def _other(tree: _Tree, text: str, start: int) -> int:
 
 def _attributes(text: str, at: int) -> tuple[dict[str, str], int]:
     """The attributes of a tag and where it ends; -1 where it does not."""
+    if text.startswith(">", at):  # as most tags have none
+        return {}, at + 1
     attributes: dict[str, str] = {}
     while (at := _past(SKIP, text, at)) < len(text):
         if text[at] == ">":
@@ -209,7 +211,7 @@ class _Tree:
     def __init__(self) -> None:
         self.root = Node(ROOT)
         self.stack = [self.root]
-        self.open: dict[str, int] = {}  # how often a name is on the stack
+        self.open: dict[str, int] = {}  # how often a name is on the stack; none that is not
         self.flat: dict[str, int] = {}  # open elements that are too deep to be on it
         self.size = 0
 
@@ -217,7 +219,7 @@ class _Tree:
         return self.root.children
 
     def is_open(self, names: Iterable[str]) -> bool:
-        return any(self.open.get(name) for name in names)
+        return not self.open.keys().isdisjoint(names)
 
     def text(self, text: str) -> None:
         if text:
@@ -265,4 +267,6 @@ class _Tree:
     def _pop(self) -> Node:
         node = self.stack.pop()
         self.open[node.name] -= 1
+        if not self.open[node.name]:
+            del self.open[node.name]
         return node

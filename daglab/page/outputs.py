@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from daglab.page import markup, plots, tables
+from daglab.page import markup, plots, styles, tables
 from daglab.page.markup import Node
 
 LONGEST_TEXT = 1_000_000  # characters; marimo's own bound for a console
@@ -61,7 +61,9 @@ def form(mime: str, value: Any) -> list[Node | str]:
 
 def _written(mime: str, value: str) -> list[Node | str]:
     if mime in ("text/html", "text/markdown"):
-        return markup.parse(value)
+        content = markup.parse(value)
+        styles.apply(content)
+        return content
     if mime == "image/svg+xml" and not value.startswith("data:"):
         return _svg(value)
     if mime.startswith(("image/", "video/", "audio/")):

@@ -193,7 +193,9 @@ def _unreadable(where: str, call: str) -> errors.DaglabError:
 def _run(
     program: str, arguments: Sequence[str], timeout: float, env: Mapping[str, str] | None = None
 ) -> processes.Finished:
-    return programs.run(program, arguments, timeout=timeout, env={**_QUIET, **(env or {})}, prefixes=_PREFIXES)
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    both = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region} if region else {}  # version 1 knows the second alone
+    return programs.run(program, arguments, timeout=timeout, env={**_QUIET, **both, **(env or {})}, prefixes=_PREFIXES)
 
 
 def _failed(done: processes.Finished, where: str) -> errors.DaglabError:

@@ -36,7 +36,8 @@ def run(
     if done.timed_out:
         name = os.path.basename(program)
         raise errors.Unreachable(
-            f"{name} has not ended within {timeout:g} s.", f"Try `{name}` by hand; a larger --timeout gives more time."
+            f"{name} has not ended within {timeout:g} s.",
+            f"Try `{name}` by hand: it may wait for a network or a login.",
         )
     return done
 

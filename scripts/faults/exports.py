@@ -1,9 +1,10 @@
 """`daglab export` killed with SIGKILL at random, and the same line again, against a real Dagster and a real store.
 
-Each export has a notebook of its own, is uploaded, attached to an asset and told to an asset check. Half are killed at
-any time, half shortly after a step was put on record. Then there must be one object and one observation for each
-notebook, the record must agree with both, and at no time may an attached link point at a missing object. Prints one
-JSON document; exits with 1 when something is lost or doubled.
+A line exports several notebooks; each is uploaded, attached to an asset and told to a check. Each line is killed
+as often as it has notebooks, half of the times at any time, half soon after a step was put on record, and then run to
+its end. Then there must be one object and one observation for each notebook, the record must agree with both, and at no
+time may an attached link lead nowhere: all are fetched again and again, signed ones over HTTP, files from their folder.
+Prints one JSON document; exits with 1 when something is lost or doubled.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -21,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,39 +62,52 @@ class Setting:
     stored: Path
     env: Mapping[str, str]
 
+    @property
+    def is_s3(self) -> bool:
+        """Whether it is S3, and no folder."""
+        return self.place.startswith("s3:")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A line that was killed so often, and how it ended when it was not."""
+
+    numbers: tuple[int, ...]
+    killed: int
+    again: dict[str, Any]
+
 
 def main() -> int:
     """Run the faults; 0 when nothing was lost or doubled."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--exports", type=int, default=60, help="how many, each killed once and run again")
-    parser.add_argument("--seconds", type=float, default=3600.0, help="begin no more after so long")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--via", choices=("instance", "rest"), help="how to attach; by default as daglab chooses")
+    parser.add_argument("--exports", type=int, default=60, help="how many notebooks; about as many kills")
+    parser.add_argument("--batch", type=int, default=4, help="notebooks of one line")
+    parser.add_argument("--seconds", type=float, default=3600.0, help="begin no more lines after so long")
+    parser.add_argument("--jobs", type=int, default=2, help="lines side by side")
+    parser.add_argument("--via", choices=("instance", "rest"), default="rest", help="how to attach; REST is quicker")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--s3", action="store_true", help="upload to versitygw, which has to be installed")
     given = parser.parse_args()
-    chosen = random.Random(given.seed)
+    seed = random.randrange(1 << 32) if given.seed is None else given.seed
     with tempfile.TemporaryDirectory(prefix="daglab-exports-") as folder, setting(Path(folder), s3=given.s3) as kept:
         started = time.monotonic()
-        missing: list[str] = []
-        longest = timed(kept, given.via)
-        over = threading.Event()
-        watcher = threading.Thread(target=watch, args=(kept, over, missing))
+        longest = timed(kept, given.via, given.batch)
+        over, nowhere = threading.Event(), dict[str, str]()
+        watcher = threading.Thread(target=watch, args=(kept, over, nowhere))
         watcher.start()
-        fates = [(number, chosen.random() < 0.5, chosen.random()) for number in range(given.exports)]
+
+        def one(first: int) -> Batch | None:
+            if time.monotonic() - started > given.seconds:
+                return None
+            numbers = range(first, min(first + given.batch, given.exports))
+            return killed_and_again(kept, given.via, numbers, random.Random(seed + first), longest)
+
         with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
-            done = list(
-                pool.map(
-                    lambda fate: (
-                        one(kept, given.via, fate, longest) if time.monotonic() - started < given.seconds else None
-                    ),
-                    fates,
-                )
-            )
+            done = [each for each in pool.map(one, range(0, given.exports, given.batch)) if each]
         over.set()
         watcher.join()
-        report = judged(kept, [each for each in done if each is not None], missing)
-    print(json.dumps({**report, "seconds": round(time.monotonic() - started, 1)}, indent=2))
+        report = judged(kept, done, nowhere)
+    print(json.dumps({"seed": seed, **report, "seconds": round(time.monotonic() - started, 1)}, indent=2))
     return int(not report["ok"])
 
 
@@ -146,24 +161,25 @@ def wait_for(url: str) -> None:
     raise SystemExit(f"{url} did not answer")
 
 
-def line(kept: Setting, notebook: Path, via: str | None) -> list[str]:
-    """The line of a crontab for a notebook."""
-    words = [sys.executable, "-m", "daglab", "export", str(notebook), "--upload", kept.place, "--json"]
-    words += ["--attach", f"asset:{ASSET}", "--check", CHECK]
-    return [*words, *(["--via", via] if via else [])]
+def line(kept: Setting, notebooks: Sequence[Path], via: str) -> list[str]:
+    """The line of a crontab for some notebooks; only a signed link lets everybody fetch from S3."""
+    words = [sys.executable, "-m", "daglab", "export", *map(str, notebooks), "--upload", kept.place, "--json"]
+    words += ["--attach", f"asset:{ASSET}", "--check", CHECK, "--jobs", "2", "--via", via]
+    return [*words, *(["--sign", "6h"] if kept.is_s3 else [])]
 
 
-def write(kept: Setting, number: int) -> Path:
-    """A new notebook."""
-    notebook = kept.project / f"nb{number}.py"
-    notebook.write_text(NOTEBOOK.format(number=number))
-    return notebook
+def write(kept: Setting, numbers: Iterable[int]) -> list[Path]:
+    """New notebooks."""
+    notebooks = [kept.project / f"nb{number}.py" for number in numbers]
+    for number, notebook in zip(numbers, notebooks, strict=True):
+        notebook.write_text(NOTEBOOK.format(number=number))
+    return notebooks
 
 
-def timed(kept: Setting, via: str | None) -> float:
-    """How long one takes that is not killed."""
+def timed(kept: Setting, via: str, batch: int) -> float:
+    """How long a line takes that is not killed."""
     started = time.monotonic()
-    done = run(kept, line(kept, write(kept, -1), via))
+    done = run(kept, line(kept, write(kept, range(-batch, 0)), via))
     if done["exit_code"]:
         raise SystemExit(f"an export that nobody kills failed: {done}")
     return time.monotonic() - started
@@ -177,45 +193,58 @@ def run(kept: Setting, words: list[str]) -> dict[str, Any]:
     return {"exit_code": done.returncode, "stderr": done.stderr[-2000:]}
 
 
-def one(kept: Setting, via: str | None, fate: tuple[int, bool, float], longest: float) -> dict[str, Any]:
-    """Kill one export at its time, and run the same line again: how both ended."""
-    number, by_step, part = fate
-    words = line(kept, write(kept, number), via)
+def killed_and_again(kept: Setting, via: str, numbers: range, chosen: random.Random, longest: float) -> Batch:
+    """Kill a line as often as it has notebooks, each time at a random point, and run it to its end."""
+    words = line(kept, write(kept, numbers), via)
+    killed = sum(killed_once(kept, words, chosen, longest, 3 * len(numbers)) for _ in numbers)
+    return Batch(tuple(numbers), killed, run(kept, words))
+
+
+def killed_once(kept: Setting, words: list[str], chosen: random.Random, longest: float, steps: int) -> bool:
+    """Kill a line at any time, or soon after it has put some step on record; whether it still ran."""
+    by_step, after, part = chosen.random() < 0.5, intents(kept) + chosen.randrange(1, steps + 1), chosen.random()
     child = subprocess.Popen(
         words, cwd=kept.project, env=dict(kept.env), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    if by_step:  # a step is on record: it is killed within the next second
-        name = f"nb{number}.py"
-        while child.poll() is None and not any(
-            name in json.dumps(each) for each in export_record.unfinished(kept.project)
-        ):
-            time.sleep(0.02)
-        deadline = time.monotonic() + part * longest / 3
-    else:
-        deadline = time.monotonic() + part * longest
+    while by_step and child.poll() is None and intents(kept) < after:
+        time.sleep(0.02)
+    deadline = time.monotonic() + part * (0.5 if by_step else longest)
     while child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    killed = child.poll() is None
-    if killed:
+    is_running = child.poll() is None
+    if is_running:
         child.send_signal(signal.SIGKILL)
     child.wait()
-    again = run(kept, words)
-    return {"number": number, "killed": killed, "id": again.get("id"), "exit_code": again["exit_code"], "again": again}
+    return is_running
 
 
-def has_begun(kept: Setting, name: str) -> bool:
-    """Whether a step of the notebook's export is on record, and open."""
-    return any(name in json.dumps(each) for each in export_record.unfinished(kept.project))
+def intents(kept: Setting) -> int:
+    """How many steps were put on record so far."""
+    record = kept.project / export_record.FILE
+    return record.read_bytes().count(b'"intent"') if record.exists() else 0
 
 
-def watch(kept: Setting, over: threading.Event, missing: list[str]) -> None:
-    """Look at what is attached, again and again: the object of each must be there."""
-    while not over.wait(0.5):
+def watch(kept: Setting, over: threading.Event, nowhere: dict[str, str]) -> None:
+    """Fetch what is attached, again and again."""
+    while not over.wait(1):
         with contextlib.suppress(requests.RequestException, KeyError, TypeError, ValueError):
             for entries in observations(kept):
-                notebook = Path(entries["notebook"])
-                if not list(kept.stored.rglob(f"{notebook.stem}.html")):
-                    missing.append(notebook.name)
+                fetched(kept, entries, nowhere)
+
+
+def fetched(kept: Setting, entries: Mapping[str, str], nowhere: dict[str, str]) -> bytes:
+    """What an attached link leads to; a folder has no links, so it is the file there. What is none is noted."""
+    name = Path(entries["notebook"]).stem
+    content, said = b"", "there is no file"
+    if kept.is_s3:
+        answer = requests.get(entries["exploration"], timeout=60)
+        content, said = answer.content if answer.ok else b"", f"status {answer.status_code}"
+    else:
+        for path in kept.stored.rglob(f"{name}.html"):
+            content = path.read_bytes()
+    if not content.rstrip().endswith(b"</html>"):
+        nowhere[name] = said
+    return content
 
 
 def observations(kept: Setting) -> list[dict[str, str]]:
@@ -231,27 +260,37 @@ def observations(kept: Setting) -> list[dict[str, str]]:
     ]
 
 
-def judged(kept: Setting, done: list[dict[str, Any]], missing: list[str]) -> dict[str, Any]:
+def judged(kept: Setting, done: Sequence[Batch], nowhere: dict[str, str]) -> dict[str, Any]:
     """What is there, against what must be there."""
     there = observations(kept)
-    record = {each["id"]: each for each in export_record.read(kept.project)}
-    wrong = [f"nb{each['number']}: {each['again']}" for each in done if each["exit_code"]]
-    for each in done:
-        name = f"nb{each['number']}"
+    record = {Path(each["notebook"]).stem: each for each in export_record.read(kept.project)}  # the newest of each
+    wrong = [f"{each.numbers}: {each.again}" for each in done if each.again["exit_code"]]
+    links = 0
+    for name in [f"nb{number}" for each in done for number in each.numbers]:
         objects = list(kept.stored.rglob(f"{name}.html"))
-        seen = [entries for entries in there if Path(entries.get("notebook", "")).name == f"{name}.py"]
+        seen = [entries for entries in there if Path(entries.get("notebook", "")).stem == name]
         if (len(objects), len(seen)) != (1, 1):
             wrong.append(f"{name}: {len(objects)} objects, {len(seen)} observations")
-        own = record.get(str(each["id"]), {})
-        if not (own.get("upload") and own.get("attached")):
-            wrong.append(f"{name}: the record has {own.get('upload')} and {own.get('attached')}")
-    wrong += [f"{each['id']} is left open" for each in export_record.unfinished(kept.project)]
-    wrong += [f"{name}: its link led nowhere" for name in sorted(set(missing))]
+            continue
+        own = record.get(name, {})
+        content = fetched(kept, seen[0], nowhere)
+        links += bool(content)
+        if not (own.get("upload") and own["upload"]["sha256"] == hashlib.sha256(content).hexdigest()):
+            wrong.append(f"{name}: the record has another upload than what its link leads to: {own.get('upload')}")
+        if [each["target"] for each in own.get("attached") or []] != [f"asset:{ASSET}"]:
+            wrong.append(f"{name}: the record has attached {own.get('attached')}")
+    verified = run(kept, [sys.executable, "-m", "daglab", "exports", "verify", "--json"])
+    if verified["exit_code"]:
+        wrong.append(f"daglab exports verify: {verified}")
+    wrong += [f"{name}: its link led nowhere: {said}" for name, said in sorted(nowhere.items())]
     return {
         "ok": not wrong,
-        "exports": len(done),
-        "killed": sum(each["killed"] for each in done),
         "place": kept.place.partition(":")[0],
+        "exports": sum(len(each.numbers) for each in done),
+        "lines": len(done),
+        "killed": sum(each.killed for each in done),
+        "links_fetched": links,
+        "compared": verified.get("compared"),
         "wrong": wrong,
     }
 

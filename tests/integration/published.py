@@ -128,8 +128,10 @@ def main() -> int:
     try:
         wish = publishing.prepared(settings, wish, dagster_api.connect(settings))
         left = publishing.unfinished(settings, folder / "nb.py", folder / "exports" / "nb.html", {}, wish)
-        export = left or run_notebook(folder, options.get("html", "<p>the same</p>"))
         hook(point)
+        export = left or run_notebook(folder, options.get("html", "<p>the same</p>"))
+        if not left:
+            publishing.stand_by(settings, export, wish, None)
         break_something(options.get("break", ""))
         result: Any = publishing.publish(settings, export, wish)
     except errors.DaglabError as error:

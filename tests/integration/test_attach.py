@@ -130,7 +130,7 @@ def test_instance_is_taken_by_itself_and_writes_a_link_that_can_be_clicked(
     for label, path in (("notebook", project / "nb.py"), ("html", project / "exports" / "project" / "nb.html")):
         assert (entries[label]["__typename"], entries[label]["path"]) == ("PathMetadataEntry", str(path))
     assert entries["html_sha256"]["text"] == hashlib.sha256(Path(document["output"]).read_bytes()).hexdigest()
-    [record] = (project / ".daglab" / "exports.jsonl").read_text().splitlines()
+    *_, record = (project / ".daglab" / "exports.jsonl").read_text().splitlines()
     assert json.loads(record)["attached"] == document["attached"]
 
 
@@ -166,7 +166,7 @@ def test_without_dagster_home_rest_is_taken(project: Path, deployment: Any, cli:
     assert done.exit_code == 0, done.stderr
     assert "by way of rest" in done.stderr
     assert "can't be clicked" in done.stderr
-    [record] = (project / ".daglab" / "exports.jsonl").read_text().splitlines()
+    *_, record = (project / ".daglab" / "exports.jsonl").read_text().splitlines()
     entries = of(deployment.url, "odd-key/v1.2", json.loads(record)["id"])
     kinds = {entry["__typename"] for entry in entries.values()}
     assert kinds == {"TextMetadataEntry", "IntMetadataEntry", "FloatMetadataEntry"}

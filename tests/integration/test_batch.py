@@ -123,6 +123,22 @@ def test_a_forked_notebook_writes_what_the_public_command_writes(
 
 
 @linux
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [("os._exit(3)", "ended with exit code 3"), ("os.kill(os.getpid(), 9)", "killed by signal 9: has the memory")],
+)
+def test_a_kernel_that_is_gone_is_not_waited_for(
+    tmp_path: Path, exporter: exporters.Exporter, end: str, told: str
+) -> None:
+    notebook = write(tmp_path / "gone.py", f"import os\n{end}")
+    with pytest.raises(errors.NotGood, match=f"notebook (was )?{told}"):
+        exports.export_html(
+            notebook, tmp_path / "gone.html", python=[sys.executable], timeout=SECONDS, exporter=exporter
+        )
+    assert not (tmp_path / "gone.html").exists()
+
+
+@linux
 def test_a_notebook_affects_only_itself(tmp_path: Path, exporter: exporters.Exporter) -> None:
     """Its process ends, it goes elsewhere, hangs, leaves processes: the next one is as the first."""
     look = "import os, sys\nprint(os.getcwd(), sorted(os.environ), sys.argv[1:])"
@@ -172,6 +188,42 @@ def test_without_its_child_each_notebook_starts_on_its_own(tmp_path: Path) -> No
     bare.chmod(0o755)
     with exporters.opened([str(bare)], {**os.environ}) as opened, pytest.raises(errors.NotSetUp, match="has no marimo"):
         exports.export_html(notebook, tmp_path / "a.html", python=[str(bare)], timeout=SECONDS, exporter=opened)
+
+
+@linux
+def test_a_child_that_dies_midway_holds_nothing_up(tmp_path: Path) -> None:
+    """Orders to it would wait for ever where its channel stays open; each notebook starts on its own then."""
+    notebook = write(tmp_path / "nb.py", "print('here')")
+    mark = uuid.uuid4().hex
+    with exporters.opened([sys.executable], {**os.environ, "TEST_MARK": mark}) as opened:
+        script = str(exporters.SCRIPT)
+        [pid] = [
+            int(process.name)
+            for process in Path("/proc").glob("[0-9]*")
+            if mark.encode() in bytes_of(process / "environ") and script.encode() in bytes_of(process / "cmdline")
+        ]
+        os.kill(pid, signal.SIGKILL)
+        done = exports.export_html(
+            notebook, tmp_path / "a.html", python=[sys.executable], timeout=SECONDS, exporter=opened
+        )
+    assert done.failed == ()
+
+
+@linux
+def test_a_python_that_ends_at_once_is_not_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    with caplog.at_level("INFO"), exporters.opened([str(python)], {**os.environ}) as opened:
+        assert opened.channel is None
+    assert "has ended" in caplog.text
+
+
+def bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def test_a_batch_tells_of_each_and_publishes_the_good_ones(project: Path, cli: Cli) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import requests
 
-from daglab import config, errors, exports, helpers, observations, publishing
+from daglab import config, errors, export_entries, exports, helpers, observations
 
 Cli = Callable[..., Any]
 
@@ -241,7 +241,7 @@ def test_the_link_stays_where_its_label_is_taken(tmp_path: Path, label: str, lin
     now = datetime.now(timezone.utc)
     done = exports.Export("id1", tmp_path / "nb.py", tmp_path / "nb.html", 1.0, 2, "sum", now, ())
     settings = config.load(directory=tmp_path, environ={"DAGLAB_DEFAULTS__ATTACH_METADATA_KEY": label})
-    entries = {entry.label: entry for entry in publishing.entries(settings, done, link, None)}
+    entries = {entry.label: entry for entry in export_entries.entries(settings, done, link, None)}
     wanted = ("url", link) if link else ("path", str(tmp_path / "nb.html"))
     assert entries[observations.ID_LABEL].value == "id1"
     if link or label == "html":
@@ -253,7 +253,7 @@ def test_the_label_of_the_id_can_not_be_taken(tmp_path: Path) -> None:
     done = exports.Export("id1", tmp_path / "nb.py", tmp_path / "nb.html", 1.0, 2, "sum", now, ())
     settings = config.load(directory=tmp_path, environ={"DAGLAB_DEFAULTS__ATTACH_METADATA_KEY": observations.ID_LABEL})
     with pytest.raises(errors.InvalidInput, match="daglab's own"):
-        publishing.entries(settings, done, "https://x", None)
+        export_entries.entries(settings, done, "https://x", None)
 
 
 def test_partition_compression_errors_and_another_label(project: Path, cli: Cli, deployment: Any, graphql: Any) -> None:
@@ -267,7 +267,7 @@ def test_partition_compression_errors_and_another_label(project: Path, cli: Cli,
     day = node["partitionKeys"][0]
     done = cli("export", "nb.py", "--output", "o.html", "--attach", f"asset://daily:{day}", *options, *url)
     assert done.exit_code == 0, done.stderr
-    assert "1 of the notebook's cells failed" in done.stderr
+    assert "1 of the cells of nb.py failed: ZeroDivisionError: division by zero" in done.stderr
     result = json.loads(done.stdout)
     assert (result["ok"], len(result["failed"]), result["partition"]) == (True, 1, day)
     assert result["output"] == str(project / "o.html.gz")

@@ -295,6 +295,34 @@ def test_a_link_that_could_not_be_attached_is_next_time(
     assert ids_shown(deployment.url, "raw_orders")[0].startswith(f"{made.id}+")
 
 
+def test_a_link_that_was_perhaps_attached_is_looked_for_first(
+    project: Path,
+    deployment: Any,
+    make: Callable[..., Made],
+    on_dagster: Callable[[Made, str], None],
+    cli: Cli,
+    proxy: Any,
+) -> None:
+    made = make("a", sign=3600)
+    on_dagster(made, "raw_orders")
+    before = len(ids_shown(deployment.url, "raw_orders"))
+    (project / "daglab.yaml").write_text(f"dagster: {{url: '{proxy.url}', graphql: {{max_retries: 0}}}}\n")
+    proxy.faults["Observations"] = lambda client, _forward: client.close()  # it is written, and can't be read back
+    failed = document(cli("exports", "resign", "--within", "2h", "--sign", "9h", "--json"), 5)
+    assert failed["failed"][0]["id"] == made.id
+    assert len(ids_shown(deployment.url, "raw_orders")) == before + 1
+    # It can't be found out yet: nothing is sent, and what was begun stays on record, whatever is signed meanwhile.
+    document(cli("exports", "resign", "--within", "2h", "--sign", "9h", "--json"), 5)
+    assert len(ids_shown(deployment.url, "raw_orders")) == before + 1
+    assert [step["step"] for each in export_record.unfinished(project) for step in each["steps"]] == ["attach"]
+    proxy.faults.clear()
+    [again] = document(cli("exports", "resign", "--within", "2h", "--sign", "9h", "--json"))["renewed"]
+    assert again["attached"] == ["asset:raw_orders"]
+    assert len(ids_shown(deployment.url, "raw_orders")) == before + 1
+    assert export_record.unfinished(project) == []
+    assert document(cli("exports", "resign", "--within", "2h", "--json"))["renewed"] == []
+
+
 def test_dagster_tells_which_is_the_latest(
     project: Path, make: Callable[..., Made], on_dagster: Callable[[Made, str], None], cli: Cli
 ) -> None:

@@ -350,3 +350,20 @@ print("\\n" + json.dumps(found))
     assert [dynamic[f"produce[k{n}]"] for n in range(3)] == [0, 1, 2]
     assert partitioned == {"up": "2026-01-03", "after": "stored 2026-01-02"}
     assert "brings its own IO manager" in refused
+
+
+def test_an_export_from_a_notebook(client: helpers.Client, tmp_path: Path) -> None:
+    cells = "from daglab import helpers\n    helpers.result('rows', 42)"
+    text = f"import marimo\napp = marimo.App()\n\n@app.cell\ndef _():\n    {cells}\n    return\n"
+    (tmp_path / "nb.py").write_text(text)
+    done = helpers.export(client, "nb.py", attach_to="asset:raw_orders")
+    assert done.attached == ["asset:raw_orders"]
+    assert (done.document["results"], done.document["skipped"]) == ({"rows": 42}, False)
+    assert (done.document["upload"], done.document["signed"], done.document["check"]) == (None, None, [])
+    assert b"42" in done.path.read_bytes()
+    assert str(done.path) in str(done)
+    assert "asset:raw_orders" in done.html()
+    (tmp_path / "nb.py").write_text(text.replace("42", "1 / 0"))
+    with pytest.raises(errors.NotGood, match="ZeroDivisionError") as caught:
+        helpers.export(client, "nb.py", attach_to="asset:raw_orders")
+    assert (caught.value.result["ok"], caught.value.result["attached"]) == (False, [])

@@ -56,6 +56,7 @@ LINKS = """
 const links = [...document.links].filter((link) => link.href.includes("/runs/") && link.innerText.length === 36);
 return links.map((link) => link.href);
 """
+VIEW = "return document.documentElement.dataset.daglabView || null"
 # Where the pictures of the documentation come from: a folder to write them to.
 PICTURES = os.environ.get("DAGLAB_TEST_PICTURES")
 
@@ -270,6 +271,7 @@ def test_an_exported_page_shows_all_of_it(
         helpers.manage_state(notebook).set("runs", {"orders": run["run_id"]})
         assert cli("export", str(notebook), cwd=project).exit_code == 0
         browser.open(network(project / "exports" / "asset_orders.html"))
+        browser.wait_until(lambda: browser.run(VIEW) == "interactive", "marimo's page has taken over")
         browser.wait_for("Clean orders.")
         browser.wait_for(run["run_id"])
         if template != "minimal":
@@ -279,6 +281,7 @@ def test_an_exported_page_shows_all_of_it(
     nowhere = {"DAGLAB_DAGSTER__URL": "http://127.0.0.1:1", "DAGLAB_DAGSTER__GRAPHQL__MAX_RETRIES": "0"}
     assert cli("export", str(notebook), cwd=project, env=nowhere).exit_code == 0
     browser.open(network(project / "exports" / "asset_orders.html"))
+    browser.wait_until(lambda: browser.run(VIEW) == "interactive", "marimo's page has taken over")
     browser.wait_for("Nothing answers at")
     browser.wait_for("The last known run")
     browser.wait_for(run["run_id"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import random
 import shlex
 import subprocess
 import sys
 import threading
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +25,16 @@ from daglab import (
     export_locks,
     export_names,
     export_parameters,
+    export_record,
+    exports,
+    json_lines,
+    publishing,
     redaction,
 )
+from daglab.commands import export as export_command
+from daglab.storage import places
 
+OUT_OF_RANGE = ["60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 1-13 *", "* * * * 1,8", "*/0 * * * *"]
 WORDS = [
     "--n",
     "3",
@@ -173,14 +183,80 @@ def test_two_notebooks_never_get_the_same_output(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     one, two = tmp_path / "nb" / "a.py", tmp_path / "nb" / "B.py"
-    assert len(batches.planned(loaded, [one, two], None, {})) == 2
+    assert len(batches.planned(loaded, [one, two], None, {}, publishing.Wish())) == 2
     for notebooks, target in (([one, two], "x.html"), ([one, one], None), ([one, two], "r/{d}.html")):
         with pytest.raises(errors.InvalidInput, match="both be written"):
-            batches.planned(loaded, notebooks, target, {"d": 1})
+            batches.planned(loaded, notebooks, target, {"d": 1}, publishing.Wish())
     with pytest.raises(errors.InvalidInput, match="both be written"):
         export_names.check_apart([(one, tmp_path / "real" / "x"), (two, tmp_path / "link" / "X")])
     with pytest.raises(errors.InvalidInput, match="project's own"):
-        batches.planned(loaded, [one], ".daglab/exports.jsonl", {})
+        batches.planned(loaded, [one], ".daglab/exports.jsonl", {}, publishing.Wish())
+
+
+def test_two_outputs_are_never_uploaded_to_one_address(tmp_path: Path) -> None:
+    loaded = settings(tmp_path)
+
+    def check(*outputs: str, place: str = "s3://bucket/x", **wish: Any) -> None:
+        pieces = [batches.Piece(Path("nb.py"), Path(each), ("python",)) for each in outputs]
+        batches._check_uploads(loaded, publishing.Wish(place=places.parse(place), **wish), pieces)
+
+    inside = str(tmp_path / "exports" / "a.html")
+    both, presigned = (
+        [tmp_path / "a.py", tmp_path / "b.py"],
+        publishing.Wish(place=places.parse("https://host/a?sig=1")),
+    )
+    with pytest.raises(errors.InvalidInput, match="one file"):
+        batches.planned(loaded, both, None, {}, presigned)
+    check("/one/a.html", "/two/b.html")
+    check(inside, str(tmp_path / "deep" / "a.html"), "/one/b.html")
+    check(inside, str(tmp_path / "a.failed.html"))
+    for pair in (("/one/a.html", "/two/a.html"), (inside, "/one/a.html"), (inside, str(tmp_path / "a.html"))):
+        with pytest.raises(errors.InvalidInput, match=r"both be uploaded as x/a\.html"):
+            check(*pair)
+    with pytest.raises(errors.InvalidInput, match="both be uploaded"):
+        check(inside, str(tmp_path / "a.failed.html"), attach_failure=True)
+    check(inside, place="https://host/a?sig=1")
+    with pytest.raises(errors.InvalidInput, match="one file"):
+        check(inside, "/one/b.html", place="https://host/a?sig=1")
+
+
+def test_what_is_too_much_goes_after_an_export_and_what_it_wrote_stays(tmp_path: Path) -> None:
+    (tmp_path / ".daglab").mkdir()
+    for name in "abcd":
+        (tmp_path / name).write_text(name)
+        line = {"v": 1, "id": name, "ok": True, "output": name, "bytes": 1}
+        sum_of = {"sha256": hashlib.sha256(name.encode()).hexdigest()}
+        json_lines.append(tmp_path / export_record.FILE, {**line, **sum_of})
+    export_command.clear(settings(tmp_path, "export: {max_total_bytes: 4}\n"), [])
+    assert all((tmp_path / name).exists() for name in "abcd")
+    export_command.clear(settings(tmp_path, "export: {max_total_bytes: 2}\n"), [tmp_path / "a", tmp_path / "d"])
+    assert [(tmp_path / name).exists() for name in "abcd"] == [True, False, False, True]
+
+
+@pytest.mark.parametrize("goes_somewhere", [False, True])
+def test_what_stands_when_a_batch_is_stopped_is_on_record(tmp_path: Path, goes_somewhere: bool) -> None:
+    """The reader stops after the first of three; what stands of the others is recorded, or left to the same line."""
+    (tmp_path / ".daglab").mkdir()
+    loaded = settings(tmp_path)
+    wish = publishing.Wish(place=places.parse(f"file://{tmp_path}/store") if goes_somewhere else None)
+    batch = batches.Batch(loaded, (), {}, wish, {})
+    pieces = [batches.Piece(tmp_path / f"{name}.py", tmp_path / f"{name}.html", ("python",)) for name in "abc"]
+    begun = threading.Barrier(3)
+
+    def made(_batch: batches.Batch, piece: batches.Piece) -> batches.Made:
+        begun.wait(60)
+        now = datetime.now(timezone.utc)
+        export = exports.Export(piece.notebook.stem, piece.notebook, piece.output, 1.0, 2, "sum", now, ())
+        publishing.stand_by(loaded, export, wish, None)
+        return batches.Made(export, None, None, contextlib.ExitStack())
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.closing(batches.side_by_side(batch, pieces, 3)) as running:
+        patch.setattr(batches, "made", made)
+        told, _ = next(running)
+    others = {piece.notebook.stem for piece in pieces if piece != told}
+    recorded = {line["id"] for line in export_record.read(tmp_path)}
+    left = {each["id"] for each in export_record.unfinished(tmp_path)}
+    assert (recorded, left) == ((set(), {*"abc"}) if goes_somewhere else (others, set()))
 
 
 def test_one_lock_per_output_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -233,6 +309,25 @@ def test_a_list_of_notebooks(tmp_path: Path) -> None:
     assert batches.listed(str(file)) == [Path("a.py"), Path("b c.py")]
     with pytest.raises(errors.NotSetUp):
         batches.listed(str(tmp_path / "missing"))
+    for text in ("", "\n# only\n", "a\0b.py\n"):
+        file.write_text(text)
+        with pytest.raises(errors.InvalidInput, match="list"):
+            batches.listed(str(file))
+
+
+@pytest.mark.parametrize("content", [b"a.py\n\xff.py\n", b""])
+def test_a_list_from_standard_input_in_any_encoding(tmp_path: Path, content: bytes) -> None:
+    code = """if True:
+        import os
+        from daglab import batches, errors
+        try:
+            print([os.fsencode(name) for name in batches.listed("-")])
+        except errors.InvalidInput:
+            print(0)
+        """
+    env = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}  # as most locales have it
+    done = subprocess.run([sys.executable, "-c", code], input=content, capture_output=True, env=env, check=True)
+    assert done.stdout.decode().strip() == ("0" if not content else "[b'a.py', b'\\xff.py']")
 
 
 @pytest.mark.parametrize("text", ["0 3 * * *", "*/5 1-5,7 1 jan mon-fri", "@daily", " 1 2 3 4 5 "])
@@ -240,26 +335,106 @@ def test_schedules(text: str) -> None:
     assert crontab.check_schedule(text) == text.strip()
 
 
-@pytest.mark.parametrize("text", ["", "nb.py", "1 2 3 4", "1 2 3 4 5 6", "@never", "a;b 1 2 3 4", "1 2 3 4 5\n6"])
+@pytest.mark.parametrize(
+    "text", ["", "nb.py", "1 2 3 4", "1 2 3 4 5 6", "@never", "a;b 1 2 3 4", "1 2 3 4 5\n6", *OUT_OF_RANGE]
+)
 def test_what_is_no_schedule(text: str) -> None:
     with pytest.raises(errors.WrongUsage):
         crontab.check_schedule(text)
 
 
+def cron_reads(text: str) -> str:
+    """What cron hands to the shell, as its do_command.c has it: a backslash hides what follows, and is kept but for a
+    '%'; a bare '%' ends the command."""
+    made, hidden = "", False
+    for letter in text:
+        if hidden:
+            made = made[:-1] + letter if letter == "%" else made + letter
+            hidden = False
+            continue
+        if letter == "%":
+            break
+        hidden = letter == "\\"
+        made += letter
+    return made
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["export", "a.py", "-P", "day"], "'day' is not a parameter with its value"),
+        (["export", "a.py", "-P", "day=1", "-P", "day=2"], "The parameter day is given twice"),
+        (["export", "a.py", "--wait-lock", "nan"], "'nan' is not a number of seconds"),
+        (["export", "a.py", "--wait-lock", "-1"], "not in the range"),
+        (["exports", "show", ""], "The id is empty"),
+        (["exports", "open", ""], "The id is empty"),
+        (["exports", "resign", ""], "The id is empty"),
+    ],
+)
+def test_what_is_said_wrongly_of_exports(words: list[str], what: str, cli: Any) -> None:
+    result = cli(*words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert what in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["--auth-token", "secret-it-is", "--attach", "asset:a"], "a token"),
+        (["--auth-token=secret-it-is", "--attach", "asset:a"], "a token"),
+        (["-P", "password=secret-it-is"], "a secret"),
+        (["--parameter=api_key=secret-it-is"], "a secret"),
+        (["--", "--password", "secret-it-is"], "a secret"),
+        (["--upload", "https://host/key?X-Amz-Signature=secret-it-is"], "a presigned address"),
+    ],
+)
+def test_a_crontab_s_line_holds_no_secret(words: list[str], what: str, cli: Any) -> None:
+    end = words.index("--") if "--" in words else len(words)
+    result = cli("export", "a.py", *words[:end], "--print-cron", *words[end:])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"no place for {what}" in result.stderr
+    assert "secret-it-is" not in result.stderr
+
+
+def test_a_crontab_s_line_says_where_a_secret_is_and_has_a_list(cli: Any) -> None:
+    line = cli("export", "a.py", "--auth-token", "env:MINE", "-P", "day=1", "--params", "p.yaml", "--print-cron").stdout
+    assert "--auth-token env:MINE -P day=1 --params p.yaml" in line
+    assert cli("export", "--from-list", "-", "--print-cron").exit_code == 2
+    assert "--from-list names" in cli("export", "--from-list", "names", "--print-cron").stdout
+
+
 def test_a_crontab_s_line_gives_back_each_word(tmp_path: Path) -> None:
     folder = tmp_path / "it's 100%"
     folder.mkdir()
-    words = ["a b", "%Y", "$HOME", "`x`", "\\", "'", '"', "ü", "*", "-P", "k=v;w", "\\%"]
+    words = [
+        "a b",
+        "%Y",
+        "$HOME",
+        "`x`",
+        "\\",
+        "'",
+        '"',
+        "ü",
+        "*",
+        "-P",
+        "k=v;w",
+        "\\%",
+        "a\\%b",
+        "\\\\%",
+        "'\\%'",
+        "\\",
+    ]
     program = "import json, os, sys; print(json.dumps([os.getcwd(), *sys.argv[1:]]))"
     line = crontab.line("0 3 * * *", folder, [sys.executable, "-c", program, *words])
     assert "\n" not in line
-    command = line.split(" ", 5)[5].replace(r"\%", "%")  # as cron does
+    command = cron_reads(line.split(" ", 5)[5])
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
     import json
 
     assert json.loads(done.stdout) == [str(folder), *words]
-    with pytest.raises(errors.InvalidInput):
-        crontab.line("@daily", folder, ["a\nb"])
+    for bad in ("a\nb", "a\rb", os.fsdecode(b"\xff.py")):  # the last would be printed as another word
+        with pytest.raises(errors.InvalidInput):
+            crontab.line("@daily", folder, [bad])
 
 
 def test_the_flag_itself_is_not_in_the_line() -> None:
@@ -269,6 +444,7 @@ def test_the_flag_itself_is_not_in_the_line() -> None:
     ]
     assert crontab.without(["a.py", "--print-cron"], "--print-cron", "") == ["a.py"]
     assert crontab.without(["--print-cron", "a.py"], "--print-cron", "") == ["a.py"]
+    assert crontab.without(["a.py", "--json", "--", "--json"], "--json") == ["a.py", "--", "--json"]
     assert crontab.without(["a.py", "--print-cron=@daily"], "--print-cron", "@daily") == ["a.py"]
 
 
@@ -285,3 +461,24 @@ def test_a_report_counts_what_became_of_each() -> None:
     assert batch_reports.document(outputs[:1], {outputs[0]: good}, 1.0)["ok"] is True
     assert batch_reports.document(outputs[:1], {}, 1.0)["ok"] is False
     assert batch_reports.line(Path("n"), bad) == "n: failed: It"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(errors.TimedOut("late"), "timed_out"), (OSError(28, "No space"), "invalid_input"), (TypeError("x"), "error")],
+)
+def test_whatever_one_notebook_meets_is_told_of_it_alone(
+    tmp_path: Path, error: Exception, code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def outcome() -> batches.Made | None:
+        raise error
+
+    piece = batches.Piece(tmp_path / "a.py", tmp_path / "a.html", ("python",))
+    batch = batches.Batch(settings(tmp_path), (), {}, publishing.Wish(), {})
+    found = batches.told(batch, piece, outcome)
+    assert found is not None
+    assert (found["notebook"], found["ok"], found["error"]["code"]) == (str(piece.notebook), False, code)
+    assert ("TypeError: x" in capsys.readouterr().err) == isinstance(error, TypeError)
+    error = errors.Interrupted("stop", exit_code=143)
+    with pytest.raises(errors.Interrupted):
+        batches.told(batch, piece, outcome)

@@ -100,6 +100,7 @@ def test_a_line_is_known_by_all_that_decides_what_comes_of_it(tmp_path: Path) ->
             )
         ),
     ]
+    others.append(publication.line(settings, notebook, output, {}, wish, "none"))
     same = publication.line(settings, notebook, output, {}, publication.Wish(keep_days=3, python="p"))
     assert len({*others, same}) == len(others) + 1
     assert same == publication.line(settings, notebook, output, {}, wish)

@@ -123,6 +123,7 @@ def test_an_intent_stands_until_the_export_is_recorded(project: Path) -> None:
         ({"check": None}, ["upload", "sign", "attach", "delete"]),
         ({"removed": {}}, ["upload", "sign", "attach", "check"]),
         ({"closed": ["upload", "delete", {}, 7]}, ["sign", "attach", "check"]),
+        ({"closed": ["sign"], "signed": {}, "attached": []}, ["upload", "attach", "check", "delete"]),
         ({"closed": 7, "bytes": 3}, ["upload", "sign", "attach", "check", "delete"]),
     ],
 )
@@ -133,7 +134,7 @@ def test_a_later_fact_closes_the_intents_that_it_tells_the_outcome_of(
         export_record.intend(project, "a1", step)
         export_record.intend(project, "b2", step)
     export_record.amend(project, "a1", **members)
-    assert steps(project) == {"a1": left, "b2": list(export_lines.STEPS)}
+    assert steps(project) == {"a1": ["publish", *left], "b2": list(export_lines.STEPS)}
 
 
 def test_an_export_is_read_with_its_later_facts(project: Path) -> None:
@@ -181,7 +182,7 @@ def test_what_can_not_be_recorded_is_not_done(tmp_path: Path) -> None:
     ):
         with pytest.raises(errors.InvalidInput, match="can't be recorded"):
             record()
-    with pytest.raises(ValueError, match="'fetch' is none of upload"):
+    with pytest.raises(ValueError, match="'fetch' is none of publish"):
         export_record.intend(tmp_path, "a1", "fetch")
 
 
@@ -263,7 +264,7 @@ def test_a_newer_export_of_the_same_place_counts(project: Path) -> None:
 
 def test_what_was_just_written_stays(project: Path) -> None:
     path = made(project, "a.html", -1)
-    assert export_record.expire(project, NOW, keep=path) == export_record.Expired()
+    assert export_record.expire(project, NOW, keep=[path]) == export_record.Expired()
     assert path.exists()
 
 
@@ -320,6 +321,14 @@ def test_the_newest_good_export_of_a_target(project: Path) -> None:
     line("4", targets=["asset:a"], partition=None, ok=False)
     newest = [export_record.newest(project, *asked) for asked in (("asset:a",), ("asset:a", "p"), ("asset:c",))]
     assert [found and found["id"] for found in newest] == ["2", "3", None]
+    # One export for several partitions tells each target with its own; its one `partition` is but the first of them.
+    aimed = [["asset:a", "q"], ["asset:d", None]]
+    line("5", targets=["asset:a", "asset:d"], partition="q", aimed=aimed)
+    for wrong in (7, "x", [], [7], {}, [["asset:a"]], None):
+        line("6", targets=wrong, partition=wrong, aimed=wrong)
+    asked = [("asset:a", "q"), ("asset:d", None), ("asset:a", None), ("asset:a", "p"), ("asset:d", "q")]
+    newest = [export_record.newest(project, *each) for each in asked]
+    assert [found and found["id"] for found in newest] == ["5", "5", "2", "3", None]
 
 
 def test_a_foreign_line_is_no_reason_to_fail(tmp_path: Path) -> None:
@@ -389,7 +398,7 @@ def test_the_oldest_go_when_there_are_too_many(project: Path) -> None:
         export_record.amend(project, str(number), bytes=4)
     assert export_record.expire(project, NOW, most_bytes=16).removed == ()
     assert export_record.expire(project, NOW, most_bytes=9, dry_run=True).removed == ("0.html", "1.html")
-    assert export_record.expire(project, NOW, most_bytes=9, keep=paths[0]).removed == ("1.html", "2.html")
+    assert export_record.expire(project, NOW, most_bytes=9, keep=[paths[0]]).removed == ("1.html", "2.html")
     assert [path.exists() for path in paths] == [True, False, False, True]
 
 

@@ -148,6 +148,7 @@ def test_the_mode_of_an_older_export_is_kept_and_so_is_a_link_to_it(
     [
         (None, 1, "marimo._ast.parse.NonMarimoPythonScriptError: Python script", errors.InvalidInput, "not a marimo"),
         (None, 1, "/usr/bin/python: No module named marimo", errors.NotSetUp, "has no marimo"),
+        ("<html>", 1, "Traceback\nOSError: [Errno 28] No space left on device", errors.InvalidInput, "disk is full"),
         (None, 2, "Error: No such option '--no-sandbox'.\n\nUsage", errors.NotSetUp, "too old: Error: No such option"),
         (None, 1, "a\nb\nc\nd\ne\nf\n\x1b[31mSyntaxError\x1b[0m: g", errors.NotGood, r"1\)\.\nb\nc\nd\ne\nf\nSyntaxE"),
         (None, 1, "NonMarimoPythonScriptError\nMemoryError: x", errors.NotGood, "MemoryError"),

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import stat
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from daglab import cli as main_cli
 from daglab import errors, export_record, json_lines
 from daglab.commands import exports
-from daglab.exported import listing, opening, telling
+from daglab.exported import listing, opening, resigning, telling
 
 Cli = Callable[..., Any]
 NOW = datetime.now(timezone.utc)
@@ -166,6 +168,29 @@ def test_a_file_of_the_users_that_a_strangers_record_names_stays(project: Path, 
     assert (mine.read_text(), other.read_text()) == ("well known", "well known")
 
 
+def test_a_page_outside_of_the_project_goes_only_when_its_folder_is_named(
+    project: Path, cli: Cli, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A stranger's record may know the checksum of a page of the user's."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (project / "link").symlink_to(folder)
+    text = "<html>marimo, and mine</html>"
+    about = {"bytes": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    for name, path in (("a", folder / "a.html"), ("b", project / "link" / "b.html")):
+        path.write_text(text)
+        line = {"v": 1, "id": name, "ok": True, "output": f"{name}.html", "expires_at": "2020-01-01T00:00:00+00:00"}
+        upload = {**about, "address": f"file://{path}"}
+        json_lines.append(project / export_record.FILE, {**line, "upload": upload})
+    left = document(cli("exports", "expire", "--yes", "--json"))
+    assert (left["removed"], ["--folder" in each["why"] for each in left["kept"]]) == ([], [True, True])
+    other = document(cli("exports", "expire", "--yes", "--json", "--folder", str(folder)[:-1]))
+    assert other["removed"] == []
+    assert sorted(os.listdir(folder)) == ["a.html", "b.html"]
+    named = document(cli("exports", "expire", "--yes", "--json", "--folder", str(folder)))
+    assert "a.html" in {Path(each["place"]).name for each in named["removed"]}
+    assert "a.html" not in os.listdir(folder)
+
+
 @pytest.mark.parametrize("line", ["list", "show a", "open a", "resign", "expire --yes", "verify"])
 def test_a_record_that_can_not_be_read_is_no_empty_one(line: str, project: Path) -> None:
     add(project, "a1")
@@ -196,3 +221,28 @@ def test_hostile_lines_crash_nothing(value: Any, project: Path) -> None:
         good = (errors.DaglabError, SystemExit, type(None))
         assert isinstance(result.exception, good), (words, result.exception, result.exc_info)
     assert telling.rows(listing.rows(project))
+
+
+def test_what_was_renewed_before_a_signal_is_told(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The links that were renewed are known to nobody else."""
+    signed = {"url": "https://store/x?sig=1", "expires_at": NOW.isoformat(), "seconds": 60}
+    for identity in "ab":
+        add(project, identity, signed=signed)
+    calls: list[str] = []
+
+    def renew(_: Any, each: resigning.Due, *__: Any) -> dict[str, Any]:
+        calls.append(each.copy.id)
+        if len(calls) > 1:
+            raise errors.Terminated
+        return {"id": each.copy.id, "place": each.copy.place, "expires_at": NOW.isoformat(), "attached": []}
+
+    monkeypatch.setattr(resigning, "renew", renew)
+    monkeypatch.chdir(project)
+    monkeypatch.setattr("sys.argv", ["daglab", "exports", "resign", "--json"])
+    with pytest.raises(SystemExit) as stopped:
+        sys.exit(main_cli.main())
+    found = json.loads(capsys.readouterr().out)
+    assert (stopped.value.code, found["error"]["code"], found["ok"]) == (143, "interrupted", False)
+    assert [each["id"] for each in found["renewed"]] == calls[:1]

@@ -554,6 +554,22 @@ def test_random_places_come_back() -> None:
         assert sigv4.quoted("/".join(parts)).isascii()
 
 
+@pytest.mark.parametrize("given", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_the_aws_program_is_told_the_region_in_both_variables(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its version 1 knows one of the two alone."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    told = f'echo "$AWS_REGION $AWS_DEFAULT_REGION" > {tmp_path}/told; echo "{{}}"'
+    program = script(tmp_path / "aws", told)
+    aws_program.check(program, places.Place("s3", "bucket"), 30)
+    assert (tmp_path / "told").read_text() == " \n"
+    monkeypatch.setenv(given, "eu-west-3")
+    aws_program.check(program, places.Place("s3", "bucket"), 30)
+    assert (tmp_path / "told").read_text() == "eu-west-3 eu-west-3\n"
+
+
 def test_the_modules_offer_the_same() -> None:
     import inspect
 

@@ -12,7 +12,7 @@ import pytest
 import requests
 import responses
 
-from daglab import errors, redaction
+from daglab import errors, redaction, uploads
 from daglab.storage import azure_accounts, azure_program, objects, places, shared_keys, sums, transfers
 
 KEY = bytes(range(64))
@@ -273,6 +273,19 @@ def test_an_az_that_was_cut_off_is_settled_by_what_lies_there(az: Callable[..., 
         put(page)
 
 
+@pytest.mark.usefixtures("key")
+@responses.activate
+def test_an_az_that_hangs_is_ended_and_what_lies_there_tells(az: Callable[..., Path], page: Path) -> None:
+    folder = az()
+    (folder / "az").write_text("#!/bin/sh\nexec /bin/sleep 600\n")
+    responses.head(URL, status=404)
+    with pytest.raises(errors.OutcomeUnknown, match=r"az has not ended within 0\.5 s"):
+        objects.put(PLACE, "daily/a.html", page, content_type="text/html", timeout=0.5)
+    responses.replace(responses.HEAD, URL, headers=head(page))
+    stored = objects.put(PLACE, "daily/a.html", page, content_type="text/html", timeout=0.5)
+    assert stored.sha256 == transfers.measured(page).sha256
+
+
 @pytest.mark.parametrize(
     ("said", "kind"),
     [
@@ -331,6 +344,17 @@ def test_a_key_signs_for_any_time_and_a_shared_access_signature_for_none(monkeyp
 
 @responses.activate
 @pytest.mark.usefixtures("no_programs", "key")
+@pytest.mark.usefixtures("no_programs", "key")
+def test_what_has_to_be_known_of_a_link_is_said_before_the_notebook_runs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(objects, "check", lambda place: f"{place} answers")
+    uploads.check(PLACE, 3600)
+    assert caplog.text == ""
+    uploads.check(PLACE, 8 * 86_400)
+    assert "Only a new key of the account ends it earlier." in caplog.text
+
+
 @pytest.mark.parametrize("body", ["", "<torn", "<a><Blob><Name>x</Name></Blob></a>", '{"x": 1}'])
 def test_a_listing_that_can_t_be_read_is_no_empty_one(body: str) -> None:
     responses.get("https://acct.blob.core.windows.net/box", body=body)
