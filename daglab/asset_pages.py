@@ -15,20 +15,11 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from daglab import (
-    config,
-    errors,
-    export_entries,
-    export_parameters,
-    export_record,
-    exporters,
-    exports,
-    files,
-    git,
-    observations,
-    processes,
-    uploads,
-)
+from daglab import errors, files, git, processes
+from daglab.attaching import observations
+from daglab.exported import export_record
+from daglab.exporting import export_entries, export_parameters, exporters, exports, uploads
+from daglab.settings import config
 
 FOLDER = "assets"  # below exports/, and below a place's prefix
 MARKS = ("daglab.yaml", ".git", "pyproject.toml", "setup.py", "workspace.yaml", "dg.toml")

@@ -16,7 +16,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from daglab import asset_pages, config, errors, events, exports, metadata, observations, publishing, redaction
+from daglab import asset_pages, errors, events, redaction
+from daglab.attaching import observations
+from daglab.deployment import metadata
+from daglab.exporting import exports, publishing
+from daglab.settings import config
 
 __all__ = ["notebook_asset"]
 

@@ -53,7 +53,7 @@ def recording(root: Path, command: str) -> Iterator[Event]:
     event = Event(command)
     log.info("%s, operation %s", command, event.id)
     if os.environ.get("DAGLAB_TRACE"):
-        from daglab import traces
+        from daglab.debugging import traces
 
         traces.announce(event.id, command)
     at, started = datetime.now(timezone.utc), time.monotonic()

@@ -14,7 +14,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from daglab import config, errors, events, export_record, exports, files, state_files
+from daglab import errors, events, files, state_files
+from daglab.exported import export_record
+from daglab.exporting import exports
+from daglab.settings import config
 
 LARGEST = 1 << 22  # bytes of a notebook that is read
 MOST = 5000  # notebooks

@@ -16,10 +16,13 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from daglab import __version__, config, deployments, errors, events, export_record, files
+from daglab import __version__, errors, events, files
 from daglab.checks import running
+from daglab.deployment import deployments
 from daglab.dev import supervision
+from daglab.exported import export_record
 from daglab.figures import summary
+from daglab.settings import config
 
 PATIENCE = 3.0  # seconds for Dagster, and for the models
 OPERATIONS = 10

@@ -23,7 +23,9 @@ from typing import Any
 import requests
 import urllib3
 
-from daglab import __version__, config, connections, credentials, errors, parse, traces, trust
+from daglab import __version__, connections, errors, parse
+from daglab.debugging import traces
+from daglab.settings import config, credentials, trust
 
 log = logging.getLogger(__name__)
 

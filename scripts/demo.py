@@ -15,7 +15,10 @@ from pathlib import Path
 
 import requests
 
-from daglab import attach, config, dagster_api, process_table, processes
+from daglab import process_table, processes
+from daglab.attaching import attach
+from daglab.deployment import dagster_api
+from daglab.settings import config
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ASSET = "orders"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from daglab import cli, config_keys, explanations, helpers
+from daglab import cli, explanations, helpers
+from daglab.settings import config_keys
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BEGIN, END = "<!-- keys: written by make docs WRITE=1 -->\n", "<!-- end of keys -->\n"

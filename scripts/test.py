@@ -25,6 +25,10 @@ LAUNCHING = [
         "dashboard_page",
         "doctor",
         "health",
+        "readable_pages",
+        "exports_command",
+        "uploads",
+        "s3",
     )
 ]
 HALVES = (LAUNCHING, [f"--ignore={path}" for path in LAUNCHING])

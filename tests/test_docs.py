@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from daglab import cli, config_keys, errors
+from daglab import cli, errors
+from daglab.settings import config_keys
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from daglab import dagster_api, entities, parse
+from daglab import parse
 from daglab.checks import findings
+from daglab.deployment import dagster_api, entities
 
 VERSION_QUERY = "query Version { version }"
 DAEMONS_QUERY = """

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from daglab import credentials, errors, parse, trust, web
+from daglab import errors, parse, web
 from daglab.checks import findings
+from daglab.settings import credentials, trust
 
 LARGEST = 5_000_000  # bytes; a list of 400 models with prices and descriptions is 700 kB
 LONGEST_NAME = 200  # of a model

@@ -10,8 +10,10 @@ import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
-from daglab import config, credentials, errors, export_record, files, processes, scales, trust
+from daglab import errors, files, processes, scales
 from daglab.checks import findings
+from daglab.exported import export_record
+from daglab.settings import config, credentials, trust
 
 LEAST_INODES = 1000  # files that can still be made
 PROBE = b"\0" * 4096  # bytes: less may fit into what a full disk has left

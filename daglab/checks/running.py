@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daglab import config, dagster_api, errors, parse, web
+from daglab import errors, parse, web
 from daglab.checks import deployment, endpoints, findings, project, uploads
+from daglab.deployment import dagster_api
+from daglab.settings import config
 
 log = logging.getLogger(__name__)
 

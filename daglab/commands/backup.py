@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from daglab import config, errors, events, files, output, scales
+from daglab import errors, events, files, output, scales
 from daglab.dev import record
+from daglab.settings import config
 from daglab.upkeep import archives, restoring, tree, turns
 
 MOST_SHOWN = 20  # paths, to a person

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from daglab import config, errors, events, output, scales
+from daglab import errors, events, output, scales
+from daglab.settings import config
 from daglab.upkeep import leftovers, turns
 
 

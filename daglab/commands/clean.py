@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from daglab import config, errors, events, git, output, parse, processes, scales
+from daglab import errors, events, git, output, parse, processes, scales
+from daglab.settings import config
 from daglab.upkeep import cleaning, turns
 
 MOST_SHOWN = 20  # paths, to a person

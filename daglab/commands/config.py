@@ -10,17 +10,8 @@ from typing import Any
 
 import click
 
-from daglab import (
-    config,
-    config_edit,
-    config_files,
-    config_keys,
-    errors,
-    events,
-    files,
-    output,
-    parse,
-)
+from daglab import errors, events, files, output, parse
+from daglab.settings import config, config_edit, config_files, config_keys
 
 BYTE_ORDER_MARK = "\ufeff"
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import click
 
-from daglab import config, errors, events, files, output
+from daglab import errors, events, files, output
 from daglab.dashboard import board, routes, server
+from daglab.settings import config
 
 FILE_PATIENCE = 30.0  # seconds for what a file is to show
 

@@ -15,19 +15,10 @@ from typing import Any
 
 import click
 
-from daglab import (
-    config,
-    config_keys,
-    dagster_api,
-    differences,
-    errors,
-    events,
-    output,
-    parse,
-    surroundings,
-    token_counts,
-    traces,
-)
+from daglab import errors, events, output, parse
+from daglab.debugging import differences, surroundings, token_counts, traces
+from daglab.deployment import dagster_api
+from daglab.settings import config, config_keys
 
 SHOWN = ("id", "operation", "command", "at", "url", "name", "kind", "query", "variables", "masked")
 BECAME = ("status", "ms", "bytes", "outcome", "error")

@@ -16,19 +16,11 @@ from typing import Any
 
 import click
 
-from daglab import (
-    config,
-    config_checks,
-    dagster_api,
-    env_files,
-    errors,
-    events,
-    output,
-    parse,
-    processes,
-)
+from daglab import env_files, errors, events, output, parse, processes
+from daglab.deployment import dagster_api
 from daglab.dev import environment, logs, ports, record, services, supervision
 from daglab.dev.services import DAEMON, DAGSTER, DASHBOARD, MARIMO
+from daglab.settings import config, config_checks
 
 GUARDED = "launches, cancellations, reports and all else that changes Dagster"
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import click
 
-from daglab import config, dagster_api, entities, errors, events, files, filters, output, parse, selection, sheets
+from daglab import errors, events, files, output, parse, sheets
+from daglab.deployment import dagster_api, entities, filters, selection
+from daglab.settings import config
 
 KINDS = ("all", "repos", "locations", "jobs", "assets", "groups")
 FORMATS = ("json", "csv", "md")

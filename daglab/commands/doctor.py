@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from daglab import config, errors, events, files, output
+from daglab import errors, events, files, output
 from daglab.doctor import examination, findings, origins, records, report
+from daglab.settings import config
 
 WORDS = {findings.OK: "ok", findings.WARNING: "warning", findings.PROBLEM: "PROBLEM", findings.SKIPPED: "skipped"}
 

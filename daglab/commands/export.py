@@ -13,23 +13,11 @@ from typing import Any
 
 import click
 
-from daglab import (
-    batch_reports,
-    batches,
-    config,
-    config_checks,
-    crontab,
-    errors,
-    events,
-    export_parameters,
-    export_record,
-    exporters,
-    exports,
-    observations,
-    output,
-    parse,
-    publishing,
-)
+from daglab import errors, events, output, parse
+from daglab.attaching import observations
+from daglab.exported import export_record
+from daglab.exporting import batch_reports, batches, crontab, export_parameters, exporters, exports, publishing
+from daglab.settings import config, config_checks
 
 BARE = {"--upload": "export.cloud_storage", "--print-cron": "daily"}  # without a value
 LONGEST_WAIT = 86400.0  # seconds
@@ -177,7 +165,7 @@ def _prepared(settings: config.Config, wish: publishing.Wish, event: events.Even
     """The wish, with all that can be checked before the notebooks run."""
     api = None
     if wish.aims:
-        from daglab import dagster_api  # it brings in requests: an export that is not attached does without
+        from daglab.deployment import dagster_api  # it brings in requests: an export that is not attached does without
 
         api = dagster_api.connect(settings, operation=event.id)
         event.traffic = api.traffic

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import webbrowser
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daglab import config, errors, events, export_record, output, parse, scales
-from daglab.exported import listing, opening, telling
+from daglab import errors, events, output, parse, scales
+from daglab.exported import export_record, listing, opening, telling
+from daglab.settings import config
 
 if TYPE_CHECKING:  # what talks to Dagster brings in requests: a list does without
-    from daglab import dagster_api
+    from daglab.deployment import dagster_api
     from daglab.exported import latest, resigning, retention
 
 
@@ -149,21 +149,14 @@ def open_command(named: str, no_open: bool, as_json: bool) -> None:
     else:
         output.data(parse.plain(address) or "")
     if opens:
-        _open(opening.leading_to(settings.root, address) if kind == opening.SIGNED else address)
+        if problem := opening.show(opening.leading_to(settings.root, address) if kind == opening.SIGNED else address):
+            output.note(f"It could not be opened in a browser: {problem}.")
     elif kind == opening.SIGNED:
         output.note(f"The link is signed, and masked here; it stands in {settings.root / export_record.FILE}.")
 
 
-def _open(address: str) -> None:
-    try:
-        if not webbrowser.open(address):
-            raise webbrowser.Error("it did not start")
-    except (webbrowser.Error, OSError) as error:
-        output.note(f"It could not be opened in a browser: {error}.")
-
-
 def _api(settings: config.Config, event: events.Event) -> dagster_api.DagsterApi:
-    from daglab import dagster_api
+    from daglab.deployment import dagster_api
 
     api = dagster_api.connect(settings, operation=event.id)
     event.traffic = api.traffic
@@ -293,13 +286,11 @@ def expire_command(dry_run: bool, even_latest: bool, folders: tuple[Path, ...], 
         linked = _linked(settings, now, event, even_latest=even_latest)
         if dry_run or not yes:
             found = expired(settings, now, linked, folders, dry_run=True)
-            if as_json:
-                _finish(found, linked, dry_run=True, as_json=True)
-                return
-            telling.show_expired(found)
+            if not as_json:
+                telling.show_expired(found)
             if dry_run:
                 output.note("Nothing was done: --dry-run only tells.")
-                _finish(found, linked, dry_run=True, as_json=False)
+                _finish(found, linked, dry_run=True, as_json=as_json)
                 return
             if not found.removed:
                 output.note("There is nothing to take away.")

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from daglab import config, errors, events, output, web
+from daglab import errors, events, output, web
 from daglab.checks import project, running
+from daglab.settings import config
 
 
 def settings_of(flags: dict[str, Any]) -> config.Config | None:

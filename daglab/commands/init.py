@@ -7,7 +7,9 @@ from pathlib import Path, PurePosixPath
 
 import click
 
-from daglab import config, config_keys, errors, events, output, projects
+from daglab import errors, events, output
+from daglab.authoring import projects
+from daglab.settings import config, config_keys
 
 PORTS = {"dagster": "dagster.port", "marimo": "marimo.port"}
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
-from daglab import config, errors, events, files, output, scales
+from daglab import errors, events, files, output, scales
 from daglab.figures import exposition, ledger, retention, summary
+from daglab.settings import config
 
 STEPS = list(ledger.STEPS)
 FORMATS: dict[str, Callable[[Mapping[str, Any]], str]] = {

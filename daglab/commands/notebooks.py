@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
-from daglab import config, export_record, inventory, output
+from daglab import inventory, output
+from daglab.exported import export_record
+from daglab.settings import config
 
 
 def rows(found: list[dict[str, Any]]) -> list[list[str]]:

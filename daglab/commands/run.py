@@ -10,24 +10,11 @@ from typing import Any
 
 import click
 
-from daglab import (
-    config,
-    dagster_api,
-    dispatch,
-    errors,
-    events,
-    files,
-    launch_keys,
-    launches,
-    outcomes,
-    output,
-    parse,
-    plans,
-    progress,
-    run_config,
-    selection,
-)
-from daglab import partitions as partition_keys
+from daglab import errors, events, files, output, parse
+from daglab.deployment import dagster_api, selection
+from daglab.deployment import partitions as partition_keys
+from daglab.launching import dispatch, launch_keys, launches, outcomes, plans, progress, run_config
+from daglab.settings import config
 
 
 def read_config(source: str | None, text: str | None) -> dict[str, Any] | None:

@@ -11,24 +11,10 @@ from typing import Any
 
 import click
 
-from daglab import (
-    backfills,
-    cancellation,
-    config,
-    dagster_api,
-    dispatch,
-    errors,
-    events,
-    launches,
-    outcomes,
-    output,
-    parse,
-    progress,
-    reexecution,
-    run_logs,
-    run_records,
-    runs,
-)
+from daglab import errors, events, output, parse
+from daglab.deployment import dagster_api, run_logs, run_records, runs
+from daglab.launching import backfills, cancellation, dispatch, launches, outcomes, progress, reexecution
+from daglab.settings import config
 
 STATUSES = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING", *runs.ENDED)
 

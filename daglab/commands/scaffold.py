@@ -12,28 +12,11 @@ from typing import Any
 
 import click
 
-from daglab import (
-    asset_code,
-    config,
-    dagster_api,
-    definitions,
-    entities,
-    errors,
-    events,
-    files,
-    git,
-    launches,
-    materializations,
-    notebook_templates,
-    output,
-    parse,
-    processes,
-    run_config,
-    samples,
-    scaffolds,
-    selection,
-    targets,
-)
+from daglab import errors, events, files, git, output, parse, processes
+from daglab.authoring import asset_code, definitions, notebook_templates, scaffolds
+from daglab.deployment import dagster_api, entities, materializations, samples, selection
+from daglab.launching import launches, run_config, targets
+from daglab.settings import config
 
 AS_ASSET = ("as_asset", "asset", "module", "git_commit", "force", "dry_run", "as_json")
 CHECK_TIMEOUT = 2.0  # seconds; a notebook can be written where nothing answers, too

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from daglab import config, errors, events, json_values, output, parse, state_files
+from daglab import errors, events, json_values, output, parse, state_files
+from daglab.settings import config
 
 LONGEST_VALUE = 120  # characters of one in a table
 notebook_argument = click.argument("notebook", metavar="NOTEBOOK")

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from daglab import config, output, scales
+from daglab import output, scales
 from daglab.figures import summary
+from daglab.settings import config
 
 MOST = 10  # rows of a table of what there may be very many of
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
-from daglab import config, errors, events, export_record, output, scales, screen, snapshot
+from daglab import errors, events, output, scales, screen, snapshot
+from daglab.exported import export_record
+from daglab.settings import config
 
 LABEL = 12  # columns
 NARROW = 60

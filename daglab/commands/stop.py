@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from daglab import config, events, output
+from daglab import events, output
 from daglab.dev import entrance, record
+from daglab.settings import config
 
 
 @click.command(name="stop")

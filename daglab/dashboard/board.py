@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from daglab import config, errors, events, snapshot
+from daglab import errors, events, snapshot
 from daglab.checks import running
 from daglab.dashboard import drawing
 from daglab.dashboard.latest import Latest
+from daglab.settings import config
 
 LIVE_SECONDS = 2.0
 CHECK_SECONDS = 30.0

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from daglab import charts, export_record, scales, snapshot, svg
+from daglab import charts, scales, snapshot, svg
+from daglab.exported import export_record
 
 HOURS, DAYS = 48, 30
 DAY = 86400.0

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 import markupsafe
 
-from daglab import export_record, redaction, render, scales, snapshot
+from daglab import redaction, render, scales, snapshot
 from daglab.dashboard import drawing, published
+from daglab.exported import export_record
 
 FOLDER = "dashboard"
 SECONDS = 5  # between two looks of a page

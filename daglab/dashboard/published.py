@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from daglab import export_record, files
+from daglab import files
+from daglab.exported import export_record
 
 LARGEST = 1 << 27  # bytes of one that is served
 _room = threading.BoundedSemaphore(4)  # of those that are read at a time

@@ -12,7 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from daglab import entities, errors, output, process_table, processes
+from daglab import errors, output, process_table, processes
+from daglab.deployment import entities
 from daglab.dev import entrance, in_flight, logs, ports, record, services, supervision
 from daglab.dev.services import DAEMON, DAGSTER, DASHBOARD, MARIMO
 

@@ -9,7 +9,9 @@ from collections.abc import Collection
 
 import requests
 
-from daglab import cancellation, dagster_api, errors, output, run_logs, run_records, runs, web
+from daglab import errors, output, web
+from daglab.deployment import dagster_api, run_logs, run_records, runs
+from daglab.launching import cancellation
 
 STATUSES = ("QUEUED", "STARTING", "STARTED", "CANCELING")
 LOOK_SECONDS = 0.2

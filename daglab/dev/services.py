@@ -13,8 +13,10 @@ from pathlib import Path
 
 import requests
 
-from daglab import config, errors, files, json_lines, parse, processes, projects
+from daglab import errors, files, json_lines, parse, processes
+from daglab.authoring import projects
 from daglab.dev import entrance, record
+from daglab.settings import config
 
 DAGSTER, DAEMON, MARIMO, DASHBOARD = record.SERVICES
 LOGS = Path(".daglab/logs")

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from daglab import config, errors
+from daglab import errors
+from daglab.settings import config
 
 OK, WARNING, PROBLEM, SKIPPED = "ok", "warning", "problem", "skipped"
 MOST_NAMED = 5  # of many things of a kind

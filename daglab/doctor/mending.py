@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from daglab import errors, json_lines, projects
+from daglab import errors, json_lines
+from daglab.authoring import projects
 from daglab.dev import entrance, record
 from daglab.doctor import folder, records
 from daglab.doctor.findings import Project

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from daglab import config, config_files, config_keys, errors, files, parse
+from daglab import errors, files, parse
 from daglab.doctor import findings
 from daglab.doctor.findings import Finding, Project
+from daglab.settings import config, config_files, config_keys
 
 PREFIX = "DAGLAB_"
 

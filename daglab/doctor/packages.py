@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from daglab import errors, files, interpreters, processes, projects
+from daglab import errors, files, interpreters, processes
+from daglab.authoring import projects
 from daglab.dev import services
 from daglab.doctor import findings
 from daglab.doctor.findings import Finding, Project

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from daglab import errors, export_copies, export_record, files, json_files, state_files, traces
+from daglab import errors, files, json_files, state_files
+from daglab.debugging import traces
 from daglab.dev import ports, record
 from daglab.doctor import findings, folder, origins
 from daglab.doctor.findings import Finding, Project
+from daglab.exported import export_copies, export_record
 from daglab.figures import days, lines, retention
 from daglab.upkeep import leftovers
 

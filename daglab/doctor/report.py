@@ -17,10 +17,11 @@ from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
 
-from daglab import __version__, config_keys, json_lines, parse, redaction
+from daglab import __version__, json_lines, parse, redaction
 from daglab.doctor import origins, packages
 from daglab.doctor.examination import Examination
 from daglab.doctor.findings import Project
+from daglab.settings import config_keys
 
 LAST_EVENTS = 20
 EVENT_BYTES = 1 << 20  # an event's line is no longer

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 
-from daglab import config, git, processes, projects
+from daglab import git, processes
+from daglab.authoring import projects
 from daglab.doctor import findings
 from daglab.doctor.findings import Finding, Project
+from daglab.settings import config
 
 OWN_TEMPLATES = ".daglab/templates/"  # the user's, who may well keep them in git
 

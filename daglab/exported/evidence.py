@@ -6,7 +6,8 @@ import gzip
 import zlib
 from pathlib import Path
 
-from daglab import errors, export_copies, files
+from daglab import errors, files
+from daglab.exported import export_copies
 from daglab.storage import objects, places
 
 MARK = "exportid"  # in an object's metadata: the id of the export

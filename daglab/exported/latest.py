@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daglab import dagster_api, errors, export_copies, export_record, observations, parse
+from daglab import errors, parse
+from daglab.attaching import observations
+from daglab.deployment import dagster_api
+from daglab.exported import export_copies, export_record
 
 # The newest of each kind that are looked at: others report to assets, too.
 ATTACHMENTS_QUERY = """

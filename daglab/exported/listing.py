@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from daglab import errors, export_copies, export_record, files, parse
+from daglab import errors, files, parse
+from daglab.exported import export_copies, export_record
 
 OK, FAILED, UNFINISHED, GONE = "ok", "failed", "unfinished", "gone"
 _TEXTS = ("notebook", "output", "expires_at", "link")

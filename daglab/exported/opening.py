@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import webbrowser
 from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from daglab import errors, export_record, files
-from daglab.exported import listing
+from daglab import errors, files
+from daglab.exported import export_record, listing
 
 PAGE = Path(".daglab", "export.html")
 SIGNED, FILE, LINK = "signed", "file", "link"
@@ -35,6 +36,14 @@ def leading_to(root: Path, url: str) -> str:
     page = f'<!doctype html>{head}<meta http-equiv="refresh" content="0; url={target}"><a href="{target}">export</a>\n'
     files.write_atomic(root / PAGE, page, mode=0o600, follow=False)
     return (root / PAGE).absolute().as_uri()
+
+
+def show(address: str) -> str | None:
+    """Open an address in the user's browser; why that could not be done, None when it was."""
+    try:
+        return None if webbrowser.open(address) else "it did not start"
+    except (webbrowser.Error, OSError) as error:
+        return str(error)
 
 
 def _is_web(address: object) -> bool:

@@ -9,20 +9,12 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from daglab import (
-    attach,
-    broken_off,
-    config,
-    dagster_api,
-    errors,
-    export_copies,
-    export_locks,
-    export_record,
-    observations,
-    parse,
-    uploads,
-)
-from daglab.exported import evidence
+from daglab import errors, parse
+from daglab.attaching import attach, observations
+from daglab.deployment import dagster_api
+from daglab.exported import evidence, export_copies, export_record
+from daglab.exporting import broken_off, export_locks, uploads
+from daglab.settings import config
 
 TITLE = "Notebook export, link renewed"
 Connect = Callable[[], dagster_api.DagsterApi]

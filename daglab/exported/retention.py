@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from daglab import errors, export_copies, export_locks, export_record, files
-from daglab.exported import evidence, latest
+from daglab import errors, files
+from daglab.exported import evidence, export_copies, export_record, latest
+from daglab.exporting import export_locks
 from daglab.storage import objects
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from daglab import export_copies, export_record, output, parse, redaction, scales
+from daglab import output, parse, redaction, scales
+from daglab.exported import export_copies, export_record
 
 if TYPE_CHECKING:  # these bring in requests: a list does without
     from daglab.exported import resigning, retention, verification

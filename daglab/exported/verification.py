@@ -9,8 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from daglab import config, errors, export_copies, export_record, files
-from daglab.exported import evidence
+from daglab import errors, files
+from daglab.exported import evidence, export_copies, export_record
+from daglab.settings import config
 from daglab.storage import objects, places
 
 BLOCK = 1 << 20  # bytes

@@ -9,8 +9,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from daglab import config, dagster_api, entities, errors, events, filters, parse, partitions, runs, selection
+from daglab import errors, events, parse
+from daglab.deployment import dagster_api, entities, filters, partitions, runs, selection
 from daglab.helpers import display
+from daglab.settings import config
 
 Target = entities.Job | entities.Asset | Sequence[entities.Asset]
 EXECUTE = "execute"  # what a mutation of the user's own is called

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, TypeVar
 
-from daglab import errors, exports, redaction, scales
+from daglab import errors, redaction, scales
+from daglab.exporting import exports
 
 Item = TypeVar("Item")
 

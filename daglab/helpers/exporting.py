@@ -14,21 +14,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from daglab import (
-    attach,
-    config,
-    entities,
-    errors,
-    events,
-    export_record,
-    json_values,
-    metadata,
-    observations,
-    parse,
-    processes,
-)
+from daglab import errors, events, json_values, parse, processes
+from daglab.attaching import attach, observations
+from daglab.deployment import entities, metadata
+from daglab.exported import export_record
 from daglab.helpers import client as deployment
 from daglab.helpers import display
+from daglab.settings import config
 
 TIMEOUT = 3600.0  # seconds
 LABELS = (int, float, str, bool)

@@ -9,7 +9,8 @@ from html import escape
 from statistics import median
 from typing import Any
 
-from daglab import charts, entities, materializations, run_logs, run_records, runs
+from daglab import charts
+from daglab.deployment import entities, materializations, run_logs, run_records, runs
 from daglab.helpers import client as deployment
 from daglab.helpers import display
 

@@ -20,7 +20,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from daglab import entities, errors, parse, partitions, reports
+from daglab import errors, parse
+from daglab.attaching import reports
+from daglab.deployment import entities, partitions
 from daglab.helpers import client as deployment
 from daglab.helpers import display
 

@@ -10,24 +10,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from daglab import (
-    dagster_api,
-    entities,
-    errors,
-    events,
-    files,
-    launches,
-    parse,
-    partitions,
-    reexecution,
-    run_config,
-    run_logs,
-    run_records,
-    runs,
-    targets,
-)
+from daglab import errors, events, files, parse
+from daglab.deployment import dagster_api, entities, partitions, run_logs, run_records, runs
 from daglab.helpers import client as deployment
 from daglab.helpers import display
+from daglab.launching import launches, reexecution, run_config, targets
 
 RunConfig = Mapping[str, Any] | str | None
 Choice = deployment.Target | Sequence[str] | str

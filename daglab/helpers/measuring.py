@@ -8,8 +8,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from daglab import charts, config, errors, performance, state, state_files
+from daglab import charts, errors, performance, state, state_files
 from daglab.helpers import display
+from daglab.settings import config
 
 LONGEST_NAME = 200  # characters
 HEADS = ("operation", "times", "failed", "mean", "median", "95 %", "last to median", "cpu", "peak memory")

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-from daglab import config, errors, redaction
+from daglab import errors, redaction
 from daglab import parse as texts
+from daglab.settings import config
 
 LONGEST_KEY = 1024  # bytes of UTF-8: the bound of S3 and Cloud Storage
 SCHEMES = {"s3": "s3", "gcs": "gs", "azure": "az"}  # by export.cloud_storage.provider

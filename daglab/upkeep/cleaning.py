@@ -13,7 +13,8 @@ from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from daglab import errors, export_record, files
+from daglab import errors, files
+from daglab.exported import export_record
 from daglab.figures import retention
 from daglab.upkeep import leftovers, tree, untouched
 

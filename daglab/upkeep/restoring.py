@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from daglab import config, errors, files, json_lines
+from daglab import errors, files, json_lines
 from daglab.dev import record
+from daglab.settings import config
 from daglab.upkeep import archives, contents, journal, tree
 
 SPARE_ROOM = 1 << 24  # bytes that stay free

@@ -11,20 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daglab import (
-    config,
-    config_keys,
-    events,
-    export_record,
-    files,
-    json_lines,
-    output,
-    parse,
-    redaction,
-    scales,
-    sheets,
-)
+from daglab import events, files, json_lines, output, parse, redaction, scales, sheets
+from daglab.exported import export_record
 from daglab.figures import months, summary
+from daglab.settings import config, config_keys
 
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s\"'<>]+")
 _LONGEST = 1e15  # milliseconds of a request; what is more was never measured

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from daglab import events, export_record, files, state_files
+from daglab import events, files, state_files
+from daglab.exported import export_record
 from daglab.upkeep import leftovers
 
 LARGEST = 1 << 24  # bytes; no template makes more

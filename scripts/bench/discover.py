@@ -13,7 +13,7 @@ from pathlib import Path
 import deployments
 import pairs
 
-from daglab import entities
+from daglab.deployment import entities
 
 ROUNDS = 15
 NEWER = ("kinds", "tags", "owners")

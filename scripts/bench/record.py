@@ -22,7 +22,8 @@ LATER = 200  # events of one process after its first
 CODE = """
 import sys, time
 import click
-from daglab import cli, config, output
+from daglab import cli, output
+from daglab.settings import config
 started = time.perf_counter()
 from pathlib import Path
 from daglab import events

@@ -14,7 +14,8 @@ from pathlib import Path
 import deployments
 import pairs
 
-from daglab import entities, launches, runs
+from daglab.deployment import entities, runs
+from daglab.launching import launches
 
 ROUNDS = 20
 ROUNDS_OF_DAGSTER = 3  # each takes seconds

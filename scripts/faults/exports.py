@@ -30,7 +30,8 @@ from typing import Any
 
 import requests
 
-from daglab import export_record, processes
+from daglab import processes
+from daglab.exported import export_record
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FIXTURE = REPOSITORY / "tests" / "fixtures" / "deployment"

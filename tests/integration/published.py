@@ -19,21 +19,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from daglab import (
-    asset_checks,
-    attach,
-    config,
-    dagster_api,
-    errors,
-    export_record,
-    exports,
-    json_lines,
-    parse,
-    publishing,
-    reports,
-    uploads,
-    web,
-)
+from daglab import errors, json_lines, parse, web
+from daglab.attaching import asset_checks, attach, reports
+from daglab.deployment import dagster_api
+from daglab.exported import export_record
+from daglab.exporting import exports, publishing, uploads
+from daglab.settings import config
 from daglab.storage import places
 
 POINTS: dict[str, tuple[Any, str]] = {

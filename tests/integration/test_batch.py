@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from daglab import errors, export_locks, exporters, exports, processes
+from daglab import errors, processes
+from daglab.exporting import export_locks, exporters, exports
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Cli = Callable[..., Any]

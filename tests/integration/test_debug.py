@@ -80,8 +80,11 @@ def test_a_mutation_in_the_clothes_of_a_query_is_stopped_by_the_sandbox(
     daglab: Run, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second guard, seen without the first one."""
-    from daglab import config, dagster_api, errors, events, traces
+    from daglab import errors, events
     from daglab.commands import debug
+    from daglab.debugging import traces
+    from daglab.deployment import dagster_api
+    from daglab.settings import config
 
     mark = uuid.uuid4().hex
     daglab("run", "--asset-selection", "src/customers", "--tag", f"mark={mark}")

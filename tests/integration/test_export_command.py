@@ -18,7 +18,10 @@ from typing import Any
 import pytest
 import requests
 
-from daglab import config, errors, export_entries, exports, helpers, observations
+from daglab import errors, helpers
+from daglab.attaching import observations
+from daglab.exporting import export_entries, exports
+from daglab.settings import config
 
 Cli = Callable[..., Any]
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from daglab import errors, exports, notebooks
+from daglab import errors, notebooks
+from daglab.exporting import exports
 
 PYTHON = os.environ.get("DAGLAB_TEST_PYTHON", sys.executable)  # read before the isolation takes it away
 SECONDS = 300

@@ -14,7 +14,12 @@ from typing import Any
 import pytest
 import requests
 
-from daglab import attach, config, dagster_api, export_record, exports, json_lines, observations, uploads
+from daglab import json_lines
+from daglab.attaching import attach, observations
+from daglab.deployment import dagster_api
+from daglab.exported import export_record
+from daglab.exporting import exports, uploads
+from daglab.settings import config
 from daglab.storage import objects, places
 
 Cli = Callable[..., Any]

@@ -328,7 +328,9 @@ def test_hard_shapes_run_here_as_they_do_deployed(tmp_path: Path) -> None:
     script = """
 import json
 from types import SimpleNamespace
-from daglab import config, dagster_api, entities, helpers
+from daglab import helpers
+from daglab.deployment import dagster_api, entities
+from daglab.settings import config
 
 settings = config.load({"dagster.url": "http://127.0.0.1:1"})
 client = helpers.Client(dagster_api.connect(settings), settings, "1.13")

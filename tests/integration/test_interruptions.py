@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from daglab import attach, json_lines, observations
+from daglab import json_lines
+from daglab.attaching import attach, observations
 
 DAGLAB = [sys.executable, "-m", "daglab"]
 NOTEBOOK = """

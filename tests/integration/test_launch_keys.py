@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from daglab import errors, launch_keys
+from daglab import errors
+from daglab.launching import launch_keys
 
 Run = Callable[..., Any]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from daglab import projects
+from daglab.authoring import projects
 
 NAMES = {"shop-data": "minimal", "weather": "standard", "x": "ml", "bare": projects.EMPTY}
 # What each template has beside what all of them have, and the jobs that Dagster finds in it.

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 
-from daglab import export_record
+from daglab.exported import export_record
 
 NOTEBOOK = """
 import marimo

@@ -18,8 +18,11 @@ from typing import Any
 
 import pytest
 
-from daglab import config, dagster_api, errors, launches, processes, runs, targets
+from daglab import errors, processes
 from daglab.commands.run import command
+from daglab.deployment import dagster_api, runs
+from daglab.launching import launches, targets
+from daglab.settings import config
 
 TAGS = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status jobName tags { key value } } } }"
 BY_TAG = """query($id: String!) { runsOrError(filter: { tags: [{ key: "daglab/launch_id", value: $id }] }) {

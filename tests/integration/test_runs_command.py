@@ -89,7 +89,8 @@ def test_runs_of_a_job_and_of_a_partition(daglab: Run, launched: Run) -> None:
 
 def test_more_than_a_page_of_runs(daglab: Run, launched: Run, monkeypatch: pytest.MonkeyPatch, deployment: Any) -> None:
     """In this process, with small pages; the newest first, none twice."""
-    from daglab import config, dagster_api, run_records
+    from daglab.deployment import dagster_api, run_records
+    from daglab.settings import config
 
     _, mark = launched("--asset-selection", "raw_orders")
     for _ in range(2):

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import requests
 
-from daglab import helpers, notebooks, scaffolds
+from daglab import helpers, notebooks
+from daglab.authoring import scaffolds
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 Cli = Callable[..., Any]

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from daglab import entities, errors, selection
+from daglab import errors
+from daglab.deployment import entities, selection
 
 GRAPHS, EXPRESSIONS = 20, 300  # of each graph
 GROUPS = ("mart", "raw", "default", "a_1", "key")

@@ -25,7 +25,8 @@ from typing import Any
 import pytest
 import requests
 
-from daglab import attach, export_record
+from daglab.attaching import attach
+from daglab.exported import export_record
 from daglab.storage import objects, places, shared_keys, sigv4
 
 ACCOUNT = "devstoreaccount1"  # Azurite's

@@ -10,20 +10,9 @@ from typing import Any
 
 import pytest
 
-from daglab import (
-    attach,
-    backfills,
-    cancellation,
-    entities,
-    launches,
-    materializations,
-    partitions,
-    reexecution,
-    run_config,
-    run_logs,
-    run_records,
-    runs,
-)
+from daglab.attaching import attach
+from daglab.deployment import entities, materializations, partitions, run_logs, run_records, runs
+from daglab.launching import backfills, cancellation, launches, reexecution, run_config
 
 Cli = Callable[..., Any]
 

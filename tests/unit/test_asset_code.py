@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from daglab import asset_code, config, errors
+from daglab import errors
+from daglab.authoring import asset_code
+from daglab.settings import config
 
 HOSTILE = ['x"); import os #', "größe", "a b", "{{ 1 }}", '"""', "line\nbreak", "\u202ex", "9", "class"]
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from daglab import asset_pages, config, errors
+from daglab import asset_pages, errors
 from daglab.assets import checked, notebook_asset
+from daglab.settings import config
 
 dagster = pytest.importorskip("dagster")
 

@@ -17,8 +17,11 @@ import pytest
 import requests
 import responses
 
-from daglab import attach, config, dagster_api, errors, observations, reports, web
+from daglab import errors, web
+from daglab.attaching import attach, observations, reports
 from daglab.children import observation as observation_child
+from daglab.deployment import dagster_api
+from daglab.settings import config
 
 URL = "http://127.0.0.1:3999"
 GRAPHQL = f"{URL}/graphql"

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from daglab import backfills, config, dagster_api, errors, partitions
+from daglab import errors
+from daglab.deployment import dagster_api, partitions
+from daglab.launching import backfills
+from daglab.settings import config
 
 PARAMETERS = {"__type": {"inputFields": [{"name": "partitionNames"}, {"name": "tags"}]}}
 WANTED = backfills.Wanted(("a", "b"), (("orders",),))

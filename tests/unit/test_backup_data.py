@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from daglab import config, json_lines, sheets
+from daglab import json_lines, sheets
+from daglab.settings import config
 from daglab.upkeep import tables
 
 Cli = Callable[..., Any]

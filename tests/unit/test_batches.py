@@ -16,22 +16,20 @@ from typing import Any
 
 import pytest
 
-from daglab import (
+from daglab import errors, json_lines, redaction
+from daglab.commands import export as export_command
+from daglab.exported import export_record
+from daglab.exporting import (
     batch_reports,
     batches,
-    config,
     crontab,
-    errors,
     export_locks,
     export_names,
     export_parameters,
-    export_record,
     exports,
-    json_lines,
     publishing,
-    redaction,
 )
-from daglab.commands import export as export_command
+from daglab.settings import config
 from daglab.storage import places
 
 OUT_OF_RANGE = ["60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 1-13 *", "* * * * 1,8", "*/0 * * * *"]
@@ -319,7 +317,8 @@ def test_a_list_of_notebooks(tmp_path: Path) -> None:
 def test_a_list_from_standard_input_in_any_encoding(tmp_path: Path, content: bytes) -> None:
     code = """if True:
         import os
-        from daglab import batches, errors
+        from daglab import errors
+        from daglab.exporting import batches
         try:
             print([os.fsencode(name) for name in batches.listed("-")])
         except errors.InvalidInput:

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from daglab import broken_off, config, observations, publication, publishing
+from daglab.attaching import observations
+from daglab.exporting import broken_off, publication, publishing
+from daglab.settings import config
 
 WRONG: list[Any] = [None, 3, -1, float("nan"), "", "x", [], {}, [1], {"a": 1}, True, "9" * 400, "\udc80", 1e300]
 

@@ -20,8 +20,9 @@ from typing import Any
 
 import pytest
 
-from daglab import config, errors, processes, web
+from daglab import errors, processes, web
 from daglab.checks import deployment, endpoints, findings, running
+from daglab.settings import config
 
 LONG = 30.0  # seconds: nothing here takes so long but for what hangs
 LISTED = {"object": "list", "data": [{"id": "small"}, {"id": "large"}]}

@@ -468,11 +468,11 @@ def test_a_signal_ends_a_command_that_waits(
 # bugs
 
 BUG = """
-import daglab.config
+import daglab.settings.config
 from daglab.cli import main
 def load(*_):
     return {}["oops"]
-daglab.config.load = load
+daglab.settings.config.load = load
 main(["config", "show", *__import__("sys").argv[1:]], "daglab")
 """
 

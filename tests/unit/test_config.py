@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from daglab import config, config_files, config_keys, errors, trust, web
+from daglab import errors, web
+from daglab.settings import config, config_files, config_keys, trust
 
 PACKAGE = Path(config.__file__).parent
 KNOWN = config_keys.known()

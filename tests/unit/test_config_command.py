@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from daglab import cli as main
-from daglab import config_keys
+from daglab.settings import config_keys
 
 Cli = Callable[..., Any]
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from daglab import config, config_edit, config_files, config_keys, errors, parse
+from daglab import errors, parse
 from daglab.commands import config as command
+from daglab.settings import config, config_edit, config_files, config_keys
 
 KNOWN = config_keys.known()
 WORDS = ["", "  # why", " # ünïcode: {x}", ""]

@@ -14,32 +14,20 @@ from typing import Any
 import pytest
 import requests
 
-from daglab import (
-    attach,
-    config,
-    config_keys,
-    dagster_api,
-    dispatch,
-    entities,
-    errors,
-    export_entries,
-    export_record,
-    exports,
-    helpers,
-    json_lines,
-    plans,
-    runs,
-    scaffolds,
-    targets,
-    web,
-)
+from daglab import errors, helpers, json_lines, web
+from daglab.attaching import attach
+from daglab.authoring import scaffolds
 from daglab.checks import findings, running
 from daglab.commands import clean, dev, scaffold
 from daglab.commands import config as config_command
 from daglab.commands import export as export_command
 from daglab.commands import exports as exports_command
+from daglab.deployment import dagster_api, entities, runs
 from daglab.dev import environment, services
-from daglab.exported import latest
+from daglab.exported import export_record, latest
+from daglab.exporting import export_entries, exports
+from daglab.launching import dispatch, plans, targets
+from daglab.settings import config, config_keys
 from daglab.storage import places
 
 Loaded = config.Config

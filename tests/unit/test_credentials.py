@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from daglab import config_keys, credentials, errors, redaction
+from daglab import errors, redaction
+from daglab.settings import config_keys, credentials
 
 URL = "http://dagster.test:3000"
 CLOUD = "https://shop.dagster.cloud/prod"

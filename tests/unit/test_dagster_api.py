@@ -15,28 +15,21 @@ import requests
 import responses
 
 import daglab
-from daglab import (
-    asset_checks,
-    backfills,
-    cancellation,
-    config,
+from daglab import errors, web
+from daglab.attaching import asset_checks, observations
+from daglab.checks import deployment
+from daglab.deployment import (
     dagster_api,
     deployments,
     entities,
-    errors,
-    launches,
     materializations,
-    observations,
     partitions,
-    reexecution,
-    run_config,
     run_logs,
     run_records,
     runs,
-    targets,
-    web,
 )
-from daglab.checks import deployment
+from daglab.launching import backfills, cancellation, launches, reexecution, run_config, targets
+from daglab.settings import config
 
 URL = "http://dagster.test:3000"
 GRAPHQL = f"{URL}/graphql"
@@ -328,24 +321,24 @@ def schema(need: Callable[[object, str], None]) -> Any:
 
 def test_all_queries_are_found() -> None:
     assert {
-        "daglab.entities.WORKSPACE_QUERY",
-        "daglab.launches.BY_TAG_QUERY",
-        "daglab.launches.LAUNCH_MUTATION",
-        "daglab.launches.VALIDATE_QUERY",
-        "daglab.partitions.ASSETS_QUERY",
-        "daglab.partitions.JOB_QUERY",
-        "daglab.partitions.LAUNCH_QUERY",
-        "daglab.runs.DAEMONS_QUERY",
-        "daglab.run_logs.FAILURES_QUERY",
-        "daglab.runs.STATUS_QUERY",
-        "daglab.cancellation.TERMINATE_MUTATION",
-        "daglab.reexecution.RETRY_MUTATION",
-        "daglab.run_logs.EVENTS_QUERY",
-        "daglab.run_logs.PRINTED_QUERY",
-        "daglab.run_records.DETAIL_QUERY",
-        "daglab.run_records.LIST_QUERY",
+        "daglab.deployment.entities.WORKSPACE_QUERY",
+        "daglab.launching.launches.BY_TAG_QUERY",
+        "daglab.launching.launches.LAUNCH_MUTATION",
+        "daglab.launching.launches.VALIDATE_QUERY",
+        "daglab.deployment.partitions.ASSETS_QUERY",
+        "daglab.deployment.partitions.JOB_QUERY",
+        "daglab.deployment.partitions.LAUNCH_QUERY",
+        "daglab.deployment.runs.DAEMONS_QUERY",
+        "daglab.deployment.run_logs.FAILURES_QUERY",
+        "daglab.deployment.runs.STATUS_QUERY",
+        "daglab.launching.cancellation.TERMINATE_MUTATION",
+        "daglab.launching.reexecution.RETRY_MUTATION",
+        "daglab.deployment.run_logs.EVENTS_QUERY",
+        "daglab.deployment.run_logs.PRINTED_QUERY",
+        "daglab.deployment.run_records.DETAIL_QUERY",
+        "daglab.deployment.run_records.LIST_QUERY",
     } <= set(TEXTS)
-    assert any(name.startswith("daglab.attach.") for name in TEXTS)
+    assert any(name.startswith("daglab.attaching.attach.") for name in TEXTS)
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -452,7 +445,7 @@ def test_the_variables_fit(schema: Any, monkeypatch: pytest.MonkeyPatch) -> None
         assert set(variables) == declared, text
         coerced = get_variable_values(schema, operation.variable_definitions or (), variables)
         assert isinstance(coerced, dict), coerced
-    elsewhere = ("daglab.attach.", "daglab.reports.", "daglab.exported.", "assets_query", "version")
+    elsewhere = ("daglab.attaching.attach.", "daglab.attaching.reports.", "daglab.exported.", "assets_query", "version")
     assert {text for name, text in TEXTS.items() if not name.startswith(elsewhere)} <= {text for text, _ in sent}
 
 

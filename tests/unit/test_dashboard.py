@@ -26,9 +26,11 @@ from typing import Any
 import pytest
 import requests
 
-from daglab import config, errors, export_record, processes, redaction, snapshot
+from daglab import errors, processes, redaction, snapshot
 from daglab.dashboard import board, drawing, pages, published, routes, server
 from daglab.dashboard.latest import Latest
+from daglab.exported import export_record
+from daglab.settings import config
 
 Cli = Callable[..., Any]
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>&amp;{{ 7*7 }}\u202e\x1b[31m"

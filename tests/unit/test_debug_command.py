@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from daglab import config, errors, events, surroundings, token_counts, web
+from daglab import errors, events, web
 from daglab.commands import debug
+from daglab.debugging import surroundings, token_counts
+from daglab.settings import config
 
 Run = Callable[..., Any]
 NOW = datetime(2026, 11, 21, tzinfo=timezone.utc)

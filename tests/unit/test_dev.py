@@ -17,19 +17,12 @@ from typing import Any
 
 import pytest
 
-from daglab import (
-    cancellation,
-    config,
-    dagster_api,
-    errors,
-    process_table,
-    processes,
-    run_logs,
-    run_records,
-    runs,
-)
+from daglab import errors, process_table, processes
 from daglab.commands import dev, stop
+from daglab.deployment import dagster_api, run_logs, run_records, runs
 from daglab.dev import entrance, environment, in_flight, logs, ports, record, services, supervision
+from daglab.launching import cancellation
+from daglab.settings import config
 
 LARGEST = 100_000
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from daglab import differences
-from daglab.differences import Difference
+from daglab.debugging import differences
+from daglab.debugging.differences import Difference
 
 
 @pytest.mark.parametrize(

@@ -6,21 +6,11 @@ from typing import Any
 
 import pytest
 
-from daglab import (
-    backfills,
-    cancellation,
-    config,
-    dagster_api,
-    dispatch,
-    errors,
-    launches,
-    plans,
-    reexecution,
-    run_records,
-    runs,
-    targets,
-)
+from daglab import errors
 from daglab.commands import runs as runs_command
+from daglab.deployment import dagster_api, run_records, runs
+from daglab.launching import backfills, cancellation, dispatch, launches, plans, reexecution, targets
+from daglab.settings import config
 
 PLAN = plans.Plan(targets.Target("j", "r", "l", (("a",),)), {}, {})
 WANTED = backfills.Wanted(("a", "b"), (("x",),))

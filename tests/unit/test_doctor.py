@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from daglab import config_files, events, files
+from daglab import events, files
 from daglab.dev import ports, record
 from daglab.doctor import examination, findings, folder, machine, mending, network, origins, packages, repository
+from daglab.settings import config_files
 from daglab.upkeep import leftovers
 
 Cli = Callable[..., Any]

@@ -10,7 +10,8 @@ import pytest
 import requests
 import responses
 
-from daglab import dagster_api, entities, errors, web
+from daglab import errors, web
+from daglab.deployment import dagster_api, entities
 
 URL = "http://dagster.test:3000"
 GRAPHQL = f"{URL}/graphql"

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from daglab import cli, config_keys, errors, explanations
+from daglab import cli, errors, explanations
+from daglab.settings import config_keys
 
 Cli = Callable[..., Any]
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.DaglabError)]

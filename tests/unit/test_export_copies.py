@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from daglab import export_copies
+from daglab.exported import export_copies
 
 NOW = datetime(2026, 11, 20, tzinfo=timezone.utc)
 

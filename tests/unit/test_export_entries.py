@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from daglab import config, export_entries, observations, uploads
+from daglab.attaching import observations
+from daglab.exporting import export_entries, uploads
+from daglab.settings import config
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
-from daglab import errors, export_lines, export_locks, export_record, exports, json_lines, notebooks, redaction
+from daglab import errors, json_lines, notebooks, redaction
+from daglab.exported import export_lines, export_record
+from daglab.exporting import export_locks, exports
 
 NOW = datetime(2026, 11, 20, tzinfo=timezone.utc)
 

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from daglab import config, errors, exports
+from daglab import errors
+from daglab.exporting import exports
 from daglab.page import content, writing
+from daglab.settings import config
 
 CELL = {"id": "Hbol", "name": "a", "code": "1 / 0"}
 FAILURE = {"type": "error", "ename": "exception", "evalue": "division by zero"}

@@ -16,9 +16,9 @@ import pytest
 from click.testing import CliRunner
 
 from daglab import cli as main_cli
-from daglab import errors, export_record, json_lines
+from daglab import errors, json_lines
 from daglab.commands import exports
-from daglab.exported import listing, opening, resigning, telling
+from daglab.exported import export_record, listing, opening, resigning, telling
 
 Cli = Callable[..., Any]
 NOW = datetime.now(timezone.utc)

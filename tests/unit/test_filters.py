@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from daglab import entities, errors, filters, metadata, output, parse, selection
+from daglab import errors, output, parse
 from daglab.commands import discover
+from daglab.deployment import entities, filters, metadata, selection
 
 BLANK = entities.Asset(
     key=("x",),

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from daglab import config, errors, events, files, json_lines, processes, web
+from daglab import errors, events, files, json_lines, processes, web
+from daglab.settings import config
 
 DAGLAB = [sys.executable, "-m", "daglab"]
 Answer = Callable[[http.server.BaseHTTPRequestHandler], None]

@@ -12,8 +12,11 @@ import pytest
 import requests
 import responses
 
-from daglab import config, dagster_api, entities, errors, helpers, launches, run_logs, runs, web
+from daglab import errors, helpers, web
+from daglab.deployment import dagster_api, entities, run_logs, runs
 from daglab.helpers import display
+from daglab.launching import launches
+from daglab.settings import config
 
 URL = "http://127.0.0.1:3999"
 EVIL = "<script>alert(1)</script>\"'&{{ x }}</td></table>"

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import responses
 
-from daglab import dagster_api, entities, errors, helpers, run_records, runs
+from daglab import errors, helpers
+from daglab.deployment import dagster_api, entities, run_records, runs
 from daglab.helpers import display, history, in_process, launching
 
 # --- what is a mutation
@@ -316,7 +317,7 @@ def test_the_rate_and_the_times() -> None:
 
 
 def test_an_evaluation_is_within_one_partition() -> None:
-    from daglab import materializations
+    from daglab.deployment import materializations
 
     made = [
         materializations.Materialization(f"r{n}", float(n), partition, {"loss": value, "note": "x", "ok": True})

@@ -17,7 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 
-from daglab import dagster_api, errors, launches, targets, web
+from daglab import errors, web
+from daglab.deployment import dagster_api
+from daglab.launching import launches, targets
 
 TARGET = targets.Target("report", "__repository__", "main")
 LAUNCHES, AT_ONCE = 300, 30

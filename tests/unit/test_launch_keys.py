@@ -7,21 +7,10 @@ from typing import Any
 
 import pytest
 
-from daglab import (
-    backfills,
-    cancellation,
-    config,
-    dagster_api,
-    dispatch,
-    errors,
-    launch_keys,
-    launches,
-    partitions,
-    plans,
-    run_records,
-    selection,
-    targets,
-)
+from daglab import errors
+from daglab.deployment import dagster_api, partitions, run_records, selection
+from daglab.launching import backfills, cancellation, dispatch, launch_keys, launches, plans, targets
+from daglab.settings import config
 
 PLAN = plans.Plan(targets.Target("j", "r", "l", (("a",),)), {"dagster/partition": "eu"}, {})
 PREPARED = plans.Prepared((PLAN,))
@@ -175,7 +164,7 @@ def test_a_failed_run_of_before_is_no_rival(there: Deployment, api: Any) -> None
 def test_a_launched_run_is_told_although_rivals_can_not_be_looked_for(
     there: Deployment, api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daglab.runs.PATIENCE", 0.0)
+    monkeypatch.setattr("daglab.deployment.runs.PATIENCE", 0.0)
     launch = there.launch
 
     def then_gone(*given: Any, **more: Any) -> launches.Launched:

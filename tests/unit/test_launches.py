@@ -12,7 +12,9 @@ import pytest
 import requests
 import responses
 
-from daglab import dagster_api, entities, errors, launches, targets, web
+from daglab import errors, web
+from daglab.deployment import dagster_api, entities
+from daglab.launching import launches, targets
 
 URL = "http://dagster.test:3000"
 GRAPHQL = f"{URL}/graphql"

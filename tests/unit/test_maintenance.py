@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from daglab import projects
+from daglab.authoring import projects
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SCRIPTS = REPOSITORY / "scripts" / "maintenance"

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from daglab import config, inventory, scaffolds, state
+from daglab import inventory, state
+from daglab.authoring import scaffolds
+from daglab.settings import config
 
 Cli = Callable[..., Any]
 NOW = datetime.now(timezone.utc)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from daglab import outcomes
+from daglab.launching import outcomes
 
 
 def run(status: str, **more: Any) -> dict[str, Any]:

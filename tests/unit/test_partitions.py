@@ -10,7 +10,8 @@ import pytest
 import requests
 import responses
 
-from daglab import dagster_api, entities, errors, parse, partitions, web
+from daglab import errors, parse, web
+from daglab.deployment import dagster_api, entities, partitions
 
 URL = "http://dagster.test:3000"
 GRAPHQL = f"{URL}/graphql"

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from daglab import config, errors, projects
+from daglab import errors
+from daglab.authoring import projects
+from daglab.settings import config
 
 MORE = [".daglab/", "__marimo__/", "/exports/"]
 

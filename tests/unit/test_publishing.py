@@ -11,19 +11,12 @@ from typing import Any
 
 import pytest
 
-from daglab import (
-    asset_checks,
-    attach,
-    config,
-    dagster_api,
-    errors,
-    export_record,
-    exports,
-    observations,
-    parse,
-    publishing,
-)
-from daglab.exported import listing
+from daglab import errors, parse
+from daglab.attaching import asset_checks, attach, observations
+from daglab.deployment import dagster_api
+from daglab.exported import export_record, listing
+from daglab.exporting import exports, publishing
+from daglab.settings import config
 from daglab.storage import places
 
 TARGETS = (observations.Target(("a",)), observations.Target(("b",)))

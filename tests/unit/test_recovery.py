@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from daglab import export_record, json_files, json_lines
+from daglab import json_files, json_lines
 from daglab.dev import ports, record, services
+from daglab.exported import export_record
 
 Cli = Callable[..., Any]
 

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from daglab import config, dagster_api, errors, reexecution
+from daglab import errors
+from daglab.deployment import dagster_api
+from daglab.launching import reexecution
+from daglab.settings import config
 
 OLD, NEW = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from daglab import cancellation, errors, launches, output, runs
+from daglab import errors, output
 from daglab.commands import run
+from daglab.deployment import runs
+from daglab.launching import cancellation, launches
 
 RUN = "5f0c1d2e-0000-4000-8000-000000000001"
 NO_DAEMON = {

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from daglab import config, dagster_api, errors, run_config, targets
+from daglab import errors
+from daglab.deployment import dagster_api
+from daglab.launching import run_config, targets
+from daglab.settings import config
 
 TARGET = targets.Target("report", "__repository__", "shop")
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from daglab import config, dagster_api, errors, run_logs
+from daglab import errors
+from daglab.deployment import dagster_api, run_logs
+from daglab.settings import config
 
 
 @pytest.fixture

@@ -11,7 +11,9 @@ import requests
 import responses
 from responses import registries
 
-from daglab import cancellation, dagster_api, errors, run_logs, runs, web
+from daglab import errors, web
+from daglab.deployment import dagster_api, run_logs, runs
+from daglab.launching import cancellation
 
 URL = "http://dagster.test:3000"
 GRAPHQL = f"{URL}/graphql"

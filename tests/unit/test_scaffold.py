@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from daglab import config, entities, errors, scaffolds, selection
+from daglab import errors
+from daglab.authoring import scaffolds
+from daglab.deployment import entities, selection
+from daglab.settings import config
 
 HOSTILE = [
     'x"); import os; os.system("true',

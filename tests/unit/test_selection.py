@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from daglab import entities, errors, selection
+from daglab import errors
+from daglab.deployment import entities, selection
 
 BLANK = entities.Asset(
     key=("x",),

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
-from daglab import config, deployments, errors, export_record, snapshot
+from daglab import errors, snapshot
+from daglab.deployment import deployments
+from daglab.exported import export_record
+from daglab.settings import config
 
 NOW = datetime.now(timezone.utc)
 RUN = {

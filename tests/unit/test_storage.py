@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from daglab import config, errors, redaction
+from daglab import errors, redaction
+from daglab.settings import config
 from daglab.storage import aws_program, aws_settings, local, objects, places, programs, s3, sigv4
 
 Place = places.Place

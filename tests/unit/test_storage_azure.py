@@ -12,7 +12,8 @@ import pytest
 import requests
 import responses
 
-from daglab import errors, redaction, uploads
+from daglab import errors, redaction
+from daglab.exporting import uploads
 from daglab.storage import azure_accounts, azure_program, objects, places, shared_keys, sums, transfers
 
 KEY = bytes(range(64))

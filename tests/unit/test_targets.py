@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from daglab import entities, errors, targets
+from daglab import errors
+from daglab.deployment import entities
+from daglab.launching import targets
 
 BLANK = entities.Asset(
     key=("x",),

@@ -240,11 +240,11 @@ def test_a_token_of_the_command_line(cli: Cli, dagster: Any, project: Path, give
 
 def test_a_bug_does_not_show_the_token_either(dagster: Any, project: Path) -> None:
     code = f"""
-import daglab.entities
+import daglab.deployment.entities
 from daglab.cli import main
 def bug(api, **_):
     raise ZeroDivisionError(repr(api), api.session.http.auth, api.session.http.headers)
-daglab.entities.workspace = bug
+daglab.deployment.entities.workspace = bug
 main(["discover", "-v", "--url", {dagster.url!r}], "daglab")
 """
     done = subprocess.run(

@@ -13,7 +13,10 @@ import pytest
 import requests
 import responses
 
-from daglab import config, dagster_api, errors, events, redaction, traces, web
+from daglab import errors, events, redaction, web
+from daglab.debugging import traces
+from daglab.deployment import dagster_api
+from daglab.settings import config
 
 URL = "http://dagster.test:3000"
 QUERY = "query Things($config: RunConfigData) { things(config: $config) { __typename } }"

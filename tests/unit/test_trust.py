@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from daglab import config, errors, events, json_lines, projects, trust
+from daglab import errors, events, json_lines
+from daglab.authoring import projects
+from daglab.settings import config, trust
 
 USER = "http://127.0.0.1:3977"
 

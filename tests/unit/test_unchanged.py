@@ -12,7 +12,11 @@ from typing import Any, cast
 
 import pytest
 
-from daglab import config, dagster_api, export_record, exports, observations, publication, publishing, unchanged
+from daglab.attaching import observations
+from daglab.deployment import dagster_api
+from daglab.exported import export_record
+from daglab.exporting import exports, publication, publishing, unchanged
+from daglab.settings import config
 from daglab.storage import places
 
 KEY = ("a", "b")

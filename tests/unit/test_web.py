@@ -22,7 +22,8 @@ import pytest
 import requests
 import responses
 
-from daglab import config, errors, redaction, web
+from daglab import errors, redaction, web
+from daglab.settings import config
 
 URL = "http://dagster.test:3000/graphql"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"

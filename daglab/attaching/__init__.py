@@ -1,0 +1,1 @@
+"""What is told of an export on an asset's page."""

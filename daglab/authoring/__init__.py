@@ -1,0 +1,1 @@
+"""What daglab writes for a user: projects, notebooks, code."""

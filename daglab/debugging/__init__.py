@@ -1,0 +1,1 @@
+"""Looking closer: traces of requests, what daglab runs with, tokens counted again."""

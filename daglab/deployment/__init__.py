@@ -1,0 +1,1 @@
+"""What is asked of a Dagster deployment: its code locations, assets, partitions, runs."""
