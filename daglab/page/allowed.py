@@ -22,7 +22,7 @@ SVG_ELEMENTS = words(
     "svg g defs path rect circle ellipse line polyline polygon text tspan textpath use symbol clippath"
     " lineargradient radialgradient stop marker image title desc"
 )
-SVG_DROPPED = words("script style foreignobject animate animatemotion animatetransform set metadata filter")
+SVG_DROPPED = words("script style animate animatemotion animatetransform set metadata filter")
 # One that is drawn from inside of another, and again, draws a thousand million.
 SVG_DEFINITIONS = words("symbol clippath marker")
 

@@ -27,6 +27,7 @@ PARENTS = {
 FITTING = {"table": ("tr", "td"), "thead": ("tr", "td"), "tbody": ("tr", "td"), "tfoot": ("tr", "td"), "tr": ("td",)}
 HOLLOW = frozenset(("colgroup",))  # no text in these
 BLANK = re.compile(r"\s*")
+BOX = re.compile(r"-?[0-9]{1,7}(?:\.[0-9]{1,9})?")
 RENAMED = {"center": "div", "header": "div", "footer": "div", "fieldset": "div", "legend": "div", "aside": "div"}
 RENAMED |= {"nav": "div", "hgroup": "div", "main": "div", "section": "div", "article": "div", "dialog": "div"}
 RENAMED |= {"picture": "span", "label": "span", "button": "span", "strike": "s", "font": "span", "xmp": "pre"}
@@ -157,6 +158,9 @@ def _attributes(node: Node, name: str, prefix: str) -> str:
 def _drawing(node: Node, place: _Place) -> None:
     """An element of SVG. Between its tags a browser takes no element of HTML for one, and text is only text."""
     name = node.name
+    if name == "foreignobject":
+        _label(node, place)
+        return
     if name in allowed.SVG_DROPPED or name not in allowed.SVG_ELEMENTS:
         if name in ("a", "switch"):
             _content(node.children, place.inside(place.parent))
@@ -172,6 +176,17 @@ def _drawing(node: Node, place: _Place) -> None:
     else:
         _content(node.children, place.inside("", is_definition=name in allowed.SVG_DEFINITIONS))
     place.out.append(f"</{name}>")
+
+
+def _label(node: Node, place: _Place) -> None:
+    """HTML in a drawing could break out of it: its text alone stands there, in the middle of its box."""
+    words = " ".join(markup.text_of(node.children).split())
+    box = [node.attributes.get(key, "") for key in ("x", "y", "width", "height")]
+    x, y, width, height = (float(each) if BOX.fullmatch(each) else 0.0 for each in box)
+    anchor, line = ("middle", "central") if width and height else ("start", "hanging")
+    at = f'x="{x + width / 2:g}" y="{y + height / 2:g}" text-anchor="{anchor}" dominant-baseline="{line}"'
+    if words:
+        place.out.append(f"<text {at}>{text(words)}</text>")
 
 
 def _svg_attributes(node: Node, place: _Place) -> str:

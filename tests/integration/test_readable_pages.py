@@ -189,7 +189,6 @@ def words_of(text: str) -> set[str]:
 
 # Words of marimo's page that stand there in another form, and what stands in their place.
 OTHERWISE: dict[str, tuple[str, tuple[str, ...]]] = {
-    "hostile": ("foreign words", ("words beside them",)),  # HTML inside of a drawing is left out
     "latex": ("e i π iπ n k x dx d", (r"e^{i\pi} + 1 = 0", r"\int_0^\infty", r"\sum_{k=1}^n k")),
     "sql": ("1 9", ("SELECT city, count(*) FROM orders",)),  # its lines are numbered
     "tables_pandas": (  # the types of the columns, and two tools to look at a table with

@@ -132,6 +132,16 @@ def test_a_table_given_as_csv_and_one_that_is_not_in_the_file() -> None:
     assert "not in the export" in of_html(element("table", data="./@file/1-x.csv")).text
 
 
+def test_html_in_a_drawing_leaves_its_text_where_it_stood() -> None:
+    box = '<foreignObject x="10" y="-20.5" width="40" height="30">{}</foreignObject>'
+    inside = "<body onload=x()><div>a <b>label</b><script>no()</script></svg></div></body>"
+    drawn = body.render(notebook.read(page({"html": f"<svg>{box.format(inside)}<rect/></svg>", "code": ""})))
+    assert '<text x="30" y="-5.5" text-anchor="middle" dominant-baseline="central">a label</text>' in drawn
+    assert ("foreign" in drawn.lower(), "onload" in drawn, "no()" in drawn) == (False, False, False)
+    bare = of_html("<svg><foreignObject x='1e9' width='<'>bare</foreignObject></svg>")
+    assert "bare" in bare.text
+
+
 def test_a_long_table_is_cut_and_says_so() -> None:
     read = of_html(element("table", data=[{"a": number} for number in range(1500)], total_rows=1500))
     assert "(1,000 of 1,500 rows)" in read.text
