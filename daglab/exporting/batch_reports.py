@@ -10,13 +10,15 @@ from daglab import errors
 
 
 def line(notebook: Path, result: Mapping[str, Any]) -> str:
-    """What became of a notebook."""
+    """What became of a notebook, on one line whatever its name is."""
+    to = [str(each["target"]) for each in result.get("attached") or ()]
     if "error" in result:
-        return f"{notebook}: failed: {str(result['error']['message']).splitlines()[0]}"
-    if result["skipped"]:
-        return f"{notebook}: unchanged since {result['exported_at']}"
-    to = [str(each["target"]) for each in result["attached"]]
-    return f"{notebook} -> {result['output']} ({result['seconds']:.1f} s)" + (f", {', '.join(to)}" if to else "")
+        told = f"{notebook}: failed: {str(result['error']['message']).splitlines()[0]}"
+    elif result["skipped"]:
+        told = f"{notebook}: unchanged since {result['exported_at']}"
+    else:
+        told = f"{notebook} -> {result['output']} ({result['seconds']:.1f} s)" + (f", {', '.join(to)}" if to else "")
+    return " ".join(told.splitlines())
 
 
 def document(outputs: Sequence[Path], results: Mapping[Path, dict[str, Any]], seconds: float) -> dict[str, Any]:

@@ -65,6 +65,8 @@ def break_something(what: str) -> None:
     kind, _, path = what.partition(" ")
     if kind == "credentials":
         os.environ["AWS_SECRET_ACCESS_KEY"] = "another"
+    if kind == "network":
+        os.environ["AWS_ENDPOINT_URL"] = path
     if kind == "bucket":
         shutil.rmtree(path)
     if kind == "disk":

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import signal
+import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -362,6 +366,50 @@ def test_a_bucket_that_goes_in_the_middle(
     (s3_server.folder / bucket).mkdir()
     code, document = publish(project, options, **s3_server.env)
     assert (code, len(ids(project, deployment.url))) == (0, 1), document
+
+
+@pytest.fixture
+def cut(s3_server: Any) -> Iterator[str]:
+    """The store behind a wire that is cut once a request has gone through: whatever it answers is lost."""
+    port = int(s3_server.url.rpartition(":")[2])
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.settimeout(1)
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as store, contextlib.suppress(OSError):
+                while piece := self.request.recv(65536):
+                    store.sendall(piece)
+
+    class Threaded(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Threaded(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_the_network_to_the_store_is_cut_in_the_middle(
+    project: Path,
+    deployment: Any,
+    options: dict[str, Any],
+    s3_server: Any,
+    bucket: str,
+    cut: str,
+    only_programs: Callable[..., dict[str, str]],
+) -> None:
+    options.update(upload=f"s3://{bucket}/nightly")
+    env = {**s3_server.env, **only_programs()}
+    code, document = publish(project, {**options, "break": f"network {cut}"}, **env)
+    assert (code, document["upload"], document["attached"]) == (5, None, []), document
+    assert ids(project, deployment.url) == []
+    [line] = export_record.read(project)
+    assert [step["step"] for step in line["pending"]] == ["upload"]
+    code, document = publish(project, options, **env)
+    assert (code, len(ids(project, deployment.url))) == (0, 1), document
+    assert [path.name for path in (s3_server.folder / bucket).rglob("*") if path.is_file()] == ["nb.html"]
 
 
 def test_a_full_disk_before_a_step_takes_no_step(project: Path, deployment: Any, options: dict[str, Any]) -> None:
