@@ -173,12 +173,13 @@ def _callout(node: Node) -> Node:
 
 def _stat(node: Node) -> Node:
     value, caption = (tables.plain(controls.arguments(node).get(name, "")) for name in ("value", "caption"))
-    direction = {"increase": "\u25b2 up", "decrease": "\u25bc down"}.get(controls.text(node, "direction"))
+    found = {"increase": ("\u25b2", "up"), "decrease": ("\u25bc", "down")}.get(controls.text(node, "direction"))
+    arrow = markup.made("span", found[0], title=found[1], aria_label=found[1], role="img") if found else None
     return markup.made(
         "div",
         markup.made("div", controls.html(node, "label"), class_="stat-label"),
         markup.made("strong", value, class_="stat-value"),
-        markup.made("div", f"{direction} " if direction else None, caption) if caption or direction else None,
+        markup.made("div", arrow, " " if arrow else None, caption) if caption or arrow else None,
         class_="stat",
     )
 

@@ -97,7 +97,7 @@ def test_code_is_shown_letter_for_letter() -> None:
         (element("multiselect", initial_value=[], options=["a"]), "Choice : nothing chosen (of a)"),
         (element("checkbox", initial_value=True, label="cb"), "Checkbox cb : on"),
         (element("text", initial_value="pw", kind="password"), "Text : " + "\u2022" * 8),
-        (element("stat", value="5", label="st", caption="c", direction="decrease"), "st 5 \u25bc down c"),
+        (element("stat", value="5", label="st", caption="c", direction="decrease"), "st 5 \u25bc c"),
         (element("callout-output", html="<p>x</p>", kind="warn"), "Warning x"),
         (element("accordion", "<div>in</div>", labels=["One"]), "One in"),
         (element("tabs", "<div>a</div><div>b</div>", tabs=["A", "B"]), "Tab A a Tab B b"),
