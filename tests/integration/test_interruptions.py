@@ -83,7 +83,7 @@ def test_stopping_while_it_attaches(
     assert Path(result["output"]).exists()
     written = attach.parse_observations(graphql(attach.OBSERVATIONS_QUERY, key={"path": ["rich"]}))
     assert result["id"] in [entries.get(observations.ID_LABEL, {}).get("text") for entries in written]
-    [record] = json_lines.read(project / ".daglab" / "exports.jsonl")
+    *_, record = json_lines.read(project / ".daglab" / "exports.jsonl")
     assert (record["id"], record["attach"]) == (result["id"], "unknown")
 
 
