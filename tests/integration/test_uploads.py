@@ -255,8 +255,11 @@ def look_at_retention(store: Kind, walk: Walk, address: Mapping[str, str], besid
     """What is over goes where it is as it was made, and nothing else."""
     for name in ("kept", "gone", "changed", "packed"):
         export_record.amend(walk.root, walk.line(name)["id"], expires_at=OVER)
-    dry = walk.run("exports", "expire", "--dry-run")
-    done = walk.run("exports", "expire", "--yes")
+    named = []  # a folder outside of the project is to be named
+    if store.place.scheme == "file":
+        named = ["--folder", str(Path(address["kept"].removeprefix("file://")).parent)]
+    dry = walk.run("exports", "expire", "--dry-run", *named)
+    done = walk.run("exports", "expire", "--yes", *named)
     assert done["removed"] == dry["removed"]
     in_cloud = {each["place"] for each in done["removed"] if each["where"] == "cloud"}
     assert in_cloud == {address["kept"], address["packed"]}
@@ -265,7 +268,7 @@ def look_at_retention(store: Kind, walk: Walk, address: Mapping[str, str], besid
     left = {places.address(store.place, each.key) for each in objects.listing(store.place)}
     assert left == {address["changed"], beside}
     assert [path for path in (walk.root / "exports").rglob("*") if path.is_file()] == []
-    assert walk.run("exports", "expire", "--yes")["removed"] == []
+    assert walk.run("exports", "expire", "--yes", *named)["removed"] == []
 
 
 def look_at_upload(store: Kind, walk: Walk, made: Mapping[str, Any], encoding: str | None) -> None:
