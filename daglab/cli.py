@@ -21,7 +21,7 @@ COMMANDS = {
     },
     "Notebooks": {
         "scaffold": "Write a marimo notebook for an asset or a job.",
-        "export": "Run a notebook, write it as HTML, and attach it to an asset.",
+        "export": "Run notebooks, write them as HTML, attach them to assets.",
         "exports": "List what was exported, renew links, take away what is over, verify it.",
         "notebooks": "List the project's notebooks.",
         "state": "Show what notebooks keep across restarts, and go back to an earlier state.",

@@ -199,7 +199,8 @@ def _put(
     try:
         answer, bucket = _send(bucket, "HEAD", key, headers=_WITH_CHECKSUM)
     except errors.Unreachable as error:
-        raise lost or errors.OutcomeUnknown(f"{where} was sent, and can't be read back: {error.message}") from None
+        unread = f"{where} was sent, and can't be read back: {error.message}"
+        raise lost or errors.OutcomeUnknown(unread, aws_answers.AGAIN) from None
     if answer.status_code == 200:
         said = aws_answers.of_headers(answer.headers)
     elif answer.status_code == 403 and taken:  # we may write and not read: what it said when it took it has to do

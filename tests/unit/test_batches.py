@@ -287,7 +287,7 @@ def test_one_lock_per_output_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     (tmp_path / ".daglab").mkdir()
     code = (
-        "import os, sys, signal\nfrom pathlib import Path\nfrom daglab import export_locks\n"
+        "import os, sys, signal\nfrom pathlib import Path\nfrom daglab.exporting import export_locks\n"
         "with export_locks.held(Path(sys.argv[1]), Path(sys.argv[1], 'a.html')):\n"
         "    print('held', flush=True)\n    signal.pause()\n"
     )

@@ -126,7 +126,7 @@ WRONG = [
     (["run", "--timeout", "soon", "--job", "x"], "Invalid value for '--timeout'", "daglab run --help"),
     (["run"], "One of --job, --asset-selection", "daglab run --asset-selection orders"),
     (["scaffold"], "One of --asset, --job and --from-selection is needed", "daglab scaffold --asset orders"),
-    (["export"], "Missing argument", "daglab export --help"),
+    (["export"], "Say which notebooks", "daglab export --help"),
     (["--bogus", "discover"], "No such option", "daglab --help"),
     (["run", "--job", ""], "--job is empty", "is a variable unset?"),
     (["run", "--asset-selection", "a", "--partitions", " , "], "--partitions is empty", "leave it out"),

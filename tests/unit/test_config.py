@@ -14,12 +14,15 @@ import pytest
 from daglab import errors, web
 from daglab.settings import config, config_files, config_keys, trust
 
-PACKAGE = Path(config.__file__).parent
+PACKAGE = Path(errors.__file__).parent
 KNOWN = config_keys.known()
 TRUSTED = ("dagster.auth.token_file", "dagster.auth.token_command")
 
 # A valid value that is not the default, for each key that a check guards; else by type.
 SAMPLES: dict[str, Any] = {
+    "export.cloud_storage.provider": "azure",
+    "export.cloud_storage.bucket": "reports",
+    "export.cloud_storage.account": "shop",
     "defaults.open_browser": False,
     "logging.level": "ERROR",
     "logging.max_bytes": 100_000,

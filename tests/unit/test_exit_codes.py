@@ -45,7 +45,7 @@ def test_done_and_wrong_usage(daglab: Callable[..., int]) -> None:
 
 
 def test_a_bug(daglab: Callable[..., int], tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import daglab.settings.config\ndaglab.config.load = None\n")
+    (tmp_path / "sitecustomize.py").write_text("import daglab.settings.config\ndaglab.settings.config.load = None\n")
     assert daglab("config", "validate", env={**os.environ, "PYTHONPATH": str(tmp_path)}) == 1
 
 

@@ -343,8 +343,6 @@ def test_a_key_signs_for_any_time_and_a_shared_access_signature_for_none(monkeyp
     assert (year.expires_at - week.expires_at).days in (357, 358)
 
 
-@responses.activate
-@pytest.mark.usefixtures("no_programs", "key")
 @pytest.mark.usefixtures("no_programs", "key")
 def test_what_has_to_be_known_of_a_link_is_said_before_the_notebook_runs(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -356,6 +354,8 @@ def test_what_has_to_be_known_of_a_link_is_said_before_the_notebook_runs(
     assert "Only a new key of the account ends it earlier." in caplog.text
 
 
+@responses.activate
+@pytest.mark.usefixtures("no_programs", "key")
 @pytest.mark.parametrize("body", ["", "<torn", "<a><Blob><Name>x</Name></Blob></a>", '{"x": 1}'])
 def test_a_listing_that_can_t_be_read_is_no_empty_one(body: str) -> None:
     responses.get("https://acct.blob.core.windows.net/box", body=body)
