@@ -89,7 +89,11 @@ def renew(settings: config.Config, each: Due, seconds: int, connect: Connect) ->
                 "`daglab exports verify` compares all of them; export the notebook again.",
             )
         export_record.intend(root, each.copy.id, "sign", address=each.copy.place)
-        signed = uploads.signed(place, key, seconds)
+        try:
+            signed = uploads.signed(place, key, seconds)
+        except errors.DaglabError:  # nobody has such a link
+            export_record.amend(root, each.copy.id, closed=["sign"])
+            raise
         old = each.line["signed"].get("expires_at")
         attached = [{**entry, "expires_at": entry.get("expires_at") or old} for entry in _entries(each.line)]
         entries = _renewed(each.line, signed["url"])

@@ -287,7 +287,7 @@ def told(batch: Batch, piece: Piece, outcome: Callable[[], Made | None]) -> dict
     except OSError as error:
         reason = f"The operating system refused: {error.strerror or error}."
         problem = errors.InvalidInput(reason, "Look at permissions, limits (ulimit -a) and room on the disk.")
-    except Exception as bug:
+    except Exception as bug:  # whatever it is: the others' report is not lost, and the traceback is kept
         output.trace(traceback.format_exc())
         problem = errors.DaglabError(
             f"This is a bug in daglab: {type(bug).__name__}.", "Please report it with the traceback on stderr."

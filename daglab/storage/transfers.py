@@ -133,7 +133,7 @@ def _once(session: Any, request: Request, limit: float) -> requests.Response:
 
         try:
             answer = connections.within(limit, session.http, talk)
-        except Exception as error:
+        except Exception as error:  # whatever it is, the log tells of the request, too
             log.info("%s %s failed: %s", request.method, shown, type(error).__name__)
             raise
     log.info("%s %s %s %d ms", request.method, shown, answer.status_code, (time.monotonic() - started) * 1000)

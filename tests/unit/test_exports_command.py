@@ -19,6 +19,7 @@ from daglab import cli as main_cli
 from daglab import errors, json_lines
 from daglab.commands import exports
 from daglab.exported import export_record, listing, opening, resigning, telling
+from daglab.settings import config
 
 Cli = Callable[..., Any]
 NOW = datetime.now(timezone.utc)
@@ -221,6 +222,24 @@ def test_hostile_lines_crash_nothing(value: Any, project: Path) -> None:
         good = (errors.DaglabError, SystemExit, type(None))
         assert isinstance(result.exception, good), (words, result.exception, result.exc_info)
     assert telling.rows(listing.rows(project))
+
+
+def test_a_link_that_can_not_be_signed_leaves_nothing_unfinished(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(project, "a", signed={"url": "https://store/x?sig=1", "expires_at": NOW.isoformat(), "seconds": 60})
+    begun: list[str] = []
+
+    def refused(*_: Any) -> dict[str, Any]:
+        begun.extend(step["step"] for each in export_record.unfinished(project) for step in each["steps"])
+        raise errors.NotAuthorised("The credentials have run out.", "Get new ones.")
+
+    monkeypatch.setattr(resigning.evidence, "look", lambda _: resigning.evidence.SAME)
+    monkeypatch.setattr(resigning.uploads, "signed", refused)
+    [due] = resigning.due(project, NOW, None)
+    with pytest.raises(errors.NotAuthorised):
+        resigning.renew(config.load(directory=project), due, 60, lambda: pytest.fail("nothing is attached"))
+    assert (begun, export_record.unfinished(project)) == (["sign"], [])
 
 
 def test_what_was_renewed_before_a_signal_is_told(
