@@ -232,6 +232,22 @@ def inside(root: Path, path: Path) -> Path | None:
         return None
 
 
+def sha256(path: Path) -> str | None:
+    """The hash of an ordinary file's content, in hex; None for what is none, or can't be read."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
 @contextlib.contextmanager
 def open_own(path: Path) -> Iterator[BinaryIO]:
     """Open a file that daglab has made for reading, as `read_own` does."""

@@ -95,6 +95,11 @@ def choose(copies: Sequence[Copy], now: datetime, most_bytes: int = 0, linked: C
     return Choice(tuple(going), tuple(copy for copy in over if copy.place in linked))
 
 
+def name(aim: Aim) -> str:
+    """As people write it: `asset:a/b@PARTITION`."""
+    return aim[0] if aim[1] is None else f"{aim[0]}@{aim[1]}"
+
+
 def attached(lines: Iterable[Mapping[str, Any]], unfinished: Iterable[Mapping[str, Any]]) -> dict[Aim, Page]:
     """By the record, what the pages of assets lead to. `unfinished` are ids with intents of which nobody knows."""
     open_ids = {each["id"] for each in unfinished if any(step.get("step") == "attach" for step in each["steps"])}

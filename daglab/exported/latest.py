@@ -58,7 +58,7 @@ def linked(api: dagster_api.DagsterApi | None, root: Path, concerned: Collection
                 ids = {*shown, *(pages[aim].perhaps if aim in pages else ())} if shown else ids
             except errors.DaglabError as error:
                 problem = error.message.rstrip(".")
-        name = aim[0] if aim[1] is None else f"{aim[0]}@{aim[1]}"
+        name = export_copies.name(aim)
         found.update(dict.fromkeys(export_record.places_of(root, ids) & {*concerned}, name))
     return Linked(found, problem)
 

@@ -63,7 +63,7 @@ def _row(line: Mapping[str, Any], standing: set[str], steps: list[dict[str, Any]
         "link": parse.display_url(texts["link"]) if texts["link"] else None,
         "bytes": size if type(size) is int else None,
         "uploaded": address if isinstance(address, str) and export_copies.CLOUD in standing else None,
-        "attached": [_named(aim) for aim in export_copies.aims(line)],
+        "attached": [export_copies.name(aim) for aim in export_copies.aims(line)],
         "targets": [each for each in _list(line.get("targets")) if isinstance(each, str)],
         "signed_until": _text(signed.get("expires_at")) if isinstance(signed, dict) else None,
         "state": state,
@@ -152,10 +152,6 @@ def is_there(root: Path, output: str | None) -> Path | None:
     path = root / output
     is_own = os.path.isabs(output) or files.inside(root, path) is not None
     return path if is_own and path.is_file() else None
-
-
-def _named(aim: export_copies.Aim) -> str:
-    return aim[0] if aim[1] is None else f"{aim[0]}@{aim[1]}"
 
 
 def _text(value: object) -> str | None:

@@ -110,7 +110,7 @@ def renew(settings: config.Config, each: Due, seconds: int, connect: Connect) ->
         for aim in sorted(each.aims, key=lambda aim: not _begun(root, each, aim)):
             what = _observation(each, aim, signed["url"], entries)
             attached = _attached(settings, each, aim, what, (connect, signed, attached))
-            done.append(aim[0] if aim[1] is None else f"{aim[0]}@{aim[1]}")
+            done.append(export_copies.name(aim))
     about = {"id": each.copy.id, "place": each.copy.place, "expires_at": signed["expires_at"]}
     return {**about, "attached": done}
 

@@ -40,11 +40,6 @@ def moment(text: str | None) -> str:
     return f"{at.astimezone():%Y-%m-%d %H:%M}" if at else ""
 
 
-def name(aim: export_copies.Aim) -> str:
-    """What an export is attached to."""
-    return aim[0] if aim[1] is None else f"{aim[0]}@{aim[1]}"
-
-
 def document(row: dict[str, Any], line: dict[str, Any], history: list[dict[str, Any]]) -> dict[str, Any]:
     """All that is known of an export, without what looks secret, and without the queries of its links."""
     about = {each: line.get(each) for each in _FACTS}
@@ -73,7 +68,7 @@ def due(found: Sequence[resigning.Due]) -> list[dict[str, Any]]:
             "id": each.copy.id,
             "place": each.copy.place,
             "expires_at": each.until.isoformat(),
-            "attached": [name(aim) for aim in each.aims],
+            "attached": [export_copies.name(aim) for aim in each.aims],
         }
         for each in found
     ]

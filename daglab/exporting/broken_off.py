@@ -6,13 +6,12 @@ observation by its id in Dagster, an object by its key. A record that somebody e
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daglab import errors, notebooks
+from daglab import errors, files, notebooks
 from daglab.attaching import observations
 from daglab.exported import export_record
 from daglab.exporting import exports
@@ -148,14 +147,7 @@ def _is_of(begun: list[dict[str, Any]], line: str) -> bool:
 
 def _is_unchanged(export: exports.Export) -> bool:
     """Whether the notebook and the HTML are what they were."""
-    return _hash(export.notebook) == export.notebook_sha256 and _hash(export.output) == export.sha256
-
-
-def _hash(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-    except OSError:
-        return ""
+    return files.sha256(export.notebook) == export.notebook_sha256 and files.sha256(export.output) == export.sha256
 
 
 def _settle(settings: config.Config, export: exports.Export, api: dagster_api.DagsterApi | None) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from daglab import files
 from daglab.attaching import observations
 from daglab.exported import export_copies, export_record
 from daglab.exporting import publication, publishing
@@ -64,17 +64,11 @@ def _newest(root: Path, output: Path) -> dict[str, Any] | None:
 
 def _same(line: Mapping[str, Any], notebook: Path, output: Path, interactive: str) -> bool:
     """Whether the notebook is, and the file stands as it was made."""
-    wanted = {"ok": True, "notebook_sha256": _hash(notebook), "interactive": interactive, "sha256": _hash(output)}
+    wanted = {"ok": True, "notebook_sha256": files.sha256(notebook), "interactive": interactive}
+    wanted["sha256"] = files.sha256(output)
     return all(value is not None and line.get(name) == value for name, value in wanted.items()) and not line.get(
         "failed"
     )
-
-
-def _hash(path: Path) -> str | None:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return None
 
 
 def _began(line: Mapping[str, Any]) -> float | None:
