@@ -49,6 +49,7 @@ bench: $(READY)  ## Measure, side by side in one run.
 	$(BIN)/python scripts/bench/follow.py
 	$(BIN)/python scripts/bench/export.py
 	$(BIN)/python scripts/bench/batch.py
+	$(BIN)/python scripts/bench/migrate.py
 	$(BIN)/python scripts/bench/dev.py
 	$(BIN)/python scripts/bench/track.py
 	$(BIN)/python scripts/bench/stats.py

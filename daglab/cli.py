@@ -22,6 +22,7 @@ COMMANDS = {
     "Notebooks": {
         "scaffold": "Write a marimo notebook for an asset or a job.",
         "export": "Run notebooks, write them as HTML, attach them to assets.",
+        "migrate": "Make marimo notebooks of Jupyter's, checked, with a report.",
         "exports": "List what was exported, renew links, take away what is over, verify it.",
         "notebooks": "List the project's notebooks.",
         "state": "Show what notebooks keep across restarts, and go back to an earlier state.",

@@ -54,7 +54,7 @@ def replacing(path: Path, *, mode: int | None = None, follow: bool = True) -> It
         target = Path(os.path.realpath(path)) if follow else path
         if is_special(path):
             raise errors.InvalidInput(f"{path} is not an ordinary file.", "Name a file that may be replaced.")
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        descriptor, temporary = tempfile.mkstemp(prefix=_temporary(target), dir=target.parent)
         try:
             with open(descriptor, "wb") as file:
                 yield file
@@ -67,15 +67,15 @@ def replacing(path: Path, *, mode: int | None = None, follow: bool = True) -> It
             raise
 
 
-def write_new(path: Path, text: str) -> None:
-    """Write a file that must not be there yet, whole or not at all, also when two do so at once.
+def write_new(path: Path, content: str | bytes) -> None:
+    """Write a file that must not be there yet, whole or not at all, also when two do so at once; text becomes UTF-8.
 
     Makes missing folders. Raises `Taken` when there is one, `InvalidInput` when the folder can't be written.
     """
     with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.") as file:
-            file.write(text)
+        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=_temporary(path)) as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
             os.fchmod(file.fileno(), _mode(path))
@@ -283,6 +283,11 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _temporary(path: Path) -> str:
+    """How the temporary file for a path begins: short, as the name itself may be as long as a name can be."""
+    return f".{path.name[:50]}."
 
 
 def _mode(path: Path) -> int:

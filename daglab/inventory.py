@@ -78,10 +78,10 @@ def _told(text: str) -> Mapping[Any, Any]:
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Those of the module, and those of its `with app.setup:`."""
+    """Those of the module, of its `with app.setup:`, and of its cells, where a migrated one has them."""
     for node in body:
         yield node
-        if isinstance(node, ast.With):
+        if isinstance(node, ast.With) or (isinstance(node, ast.FunctionDef) and node.decorator_list):
             yield from node.body
 
 

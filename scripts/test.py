@@ -29,6 +29,13 @@ LAUNCHING = [
         "exports_command",
         "uploads",
         "s3",
+        "migrate",
+        "migrate_corpus",
+        "migrate_displays",
+        "migrate_magics",
+        "migrate_mutations",
+        "migrate_run",
+        "migrate_sessions",
     )
 ]
 HALVES = (LAUNCHING, [f"--ignore={path}" for path in LAUNCHING])

@@ -218,7 +218,9 @@ def check_notebook(notebook: Path) -> None:
     if notebook.suffix not in NOTEBOOK_SUFFIXES:
         raise errors.InvalidInput(
             f"{notebook} is not a marimo notebook: its name ends in none of {', '.join(NOTEBOOK_SUFFIXES)}.",
-            "marimo convert NOTEBOOK.ipynb -o NOTEBOOK.py makes one from a Jupyter notebook.",
+            f"`daglab migrate {_quoted(notebook)}` makes one from a Jupyter notebook."
+            if notebook.suffix == ".ipynb"
+            else "Name a marimo notebook; `daglab migrate NOTEBOOK.ipynb` makes one from a Jupyter notebook.",
         )
     if not os.path.isfile(notebook) or not os.access(notebook, os.R_OK):
         raise errors.InvalidInput(f"{notebook} can't be read as a file.", f"Look at it: ls -ld {_quoted(notebook)}")

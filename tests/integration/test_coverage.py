@@ -19,6 +19,7 @@ import pytest
 import requests
 
 from daglab import processes
+from tests import jupyter_notebooks
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "coverage.md"
 SERVES = "daglab dashboard"  # it serves until it is stopped, and has a test of its own
@@ -71,6 +72,7 @@ def project(tmp_path: Path, deployment: Any, models: str) -> Path:
         "dashboard": {"port": processes.find_free_port()},
     }
     (root / "daglab.yaml").write_text(json.dumps(config))
+    (root / "analysis.ipynb").write_bytes(jupyter_notebooks.written(jupyter_notebooks.notebook("x = 1", "print(x)")))
     (root / "prompts.jsonl").write_text(json.dumps({"text": "four words are here", "tokens": 5, "model": "small"}))
     return root
 
@@ -87,7 +89,7 @@ def filled(project: Path, cli: Callable[..., Any]) -> dict[str, str]:
 
 def test_there_are_commands_for_every_part() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    for part in ("(3A)", "(3B)", "(3C)", "(3D)"):
+    for part in ("(3A)", "(3B)", "(3C)", "(3D)", "(5.4)"):
         assert "`daglab " in text.split(part)[1].split("\n## ")[0]
 
 

@@ -212,7 +212,7 @@ WRONG = {
     "no notebook": ([], 2, "--help"),
     "no such notebook": (["missing.py"], 3, "scaffold"),
     "a folder": (["folder.py"], 7, "ls -ld"),
-    "a Jupyter notebook": (["nb.ipynb"], 7, "marimo convert"),
+    "a Jupyter notebook": (["nb.ipynb"], 7, "daglab migrate"),
     "the notebook as output": (["nb.py", "--output", "nb.py"], 7, ".html"),
     "a folder as output": (["nb.py", "--output", "folder.py"], 7, ".html"),
     "a file in the place of a folder": (["nb.py", "--output", "nb.py/x.html"], 7, "folder"),

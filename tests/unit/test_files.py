@@ -426,3 +426,10 @@ def test_replace_held_changes_nothing_when_it_fails(
         files.replace_held(path, b"2", old)
     assert path.read_bytes() == b"1"
     assert not (tmp_path / "file.new").exists()
+
+
+@pytest.mark.parametrize("write", [files.write_atomic, files.write_new])
+@pytest.mark.parametrize("name", ["a" * 255, "é" * 127])
+def test_a_name_as_long_as_names_can_be(tmp_path: Path, write: Callable[[Path, str], None], name: str) -> None:
+    write(tmp_path / name, "text")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "text")]

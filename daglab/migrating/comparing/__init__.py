@@ -1,0 +1,1 @@
+"""Both notebooks executed, and what they printed and came to compared."""

@@ -1,0 +1,1 @@
+"""What IPython, pyplot and ipywidgets show, as marimo shows it."""

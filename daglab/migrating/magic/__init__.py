@@ -1,0 +1,1 @@
+"""IPython's own syntax as Python: magics, shell lines, installs, timings."""

@@ -1,0 +1,1 @@
+"""Each name bound in one cell, to the same end."""

@@ -1,0 +1,1 @@
+"""Jupyter notebooks as they are found: files, formats, kernels, attachments."""
