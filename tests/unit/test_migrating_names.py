@@ -299,3 +299,19 @@ def test_a_class_that_names_itself_in_super_merges_nothing() -> None:
     sources = [net.format(1), "model = Net()", "print(model)", net.format(2), "print(model.copy(), Net())"]
     assert len(codes(*sources)) == 5
     assert by_marimo(codes(*sources)) == printed(sources)
+
+
+@pytest.mark.parametrize(
+    ("source", "made"),
+    [
+        ("x = x[1:]  # less\nprint(x)", "x_1 = x[1:]  # less\nprint(x_1)"),
+        ("y = 1\nx = [*x, y]", "y = 1\nx_1 = [*x, y]"),
+        ("x = [i for i in x if i in x]", "x_1 = [i for i in x if i in x]"),
+        ("print(x)\nx = x + [1]", "x_1 = x\nprint(x_1)\nx_1 = x_1 + [1]"),
+        ("x += [1]", "x_1 = x\nx_1 += [1]"),
+        ("x = sorted(x, key=lambda i: x)", "x_1 = x\nx_1 = sorted(x_1, key=lambda i: x_1)"),
+        ("if x:\n    x = x[:1]", "x_1 = x\nif x_1:\n    x_1 = x_1[:1]"),
+    ],
+)
+def test_a_first_assignment_reads_the_older_name_itself(source: str, made: str) -> None:
+    assert codes("x = [1, 2]", source, "print(x)")[1] == made

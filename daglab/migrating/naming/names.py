@@ -81,15 +81,17 @@ def _rewritten(work: _Work) -> list[cells.Cell]:
     """The new cell of each group."""
     new: list[dict[bindings.Mention, str]] = [{} for _ in work.texts]
     grouping, plan = work.settled.grouping, work.settled.plan
-    heads: dict[int, list[str]] = {}
+    heads: dict[int, list[versions.CopyIn]] = {}
     tails: dict[int, list[str]] = {}
     for name, history in plan.histories.items():
         for cell, mention in work.notebook.mentions[name]:
             version = history.at(grouping.of[cell]) if mention.unit is None else history.units[mention.unit]
             new[cell][mention] = history.called(version)
         for version, copied in history.copied.items():
-            lines = tails if version in history.aliases else heads
-            lines.setdefault(history.starts[version], []).extend(_copy(copied))
+            if version in history.aliases:
+                tails.setdefault(history.starts[version], []).extend(_copy(copied))
+            else:
+                heads.setdefault(history.starts[version], []).append(copied)
     return [
         _cell(work, members, [new[index] for index in members], (heads.get(group, []), tails.get(group, [])))
         for group, members in enumerate(grouping.members)
@@ -100,7 +102,7 @@ def _cell(
     work: _Work,
     members: Sequence[int],
     new: Sequence[dict[bindings.Mention, str]],
-    around: tuple[Sequence[str], Sequence[str]],
+    around: tuple[Sequence[versions.CopyIn], Sequence[str]],
 ) -> cells.Cell:
     old = [work.draft.cells[work.places[index]] for index in members]
     pieces = []
@@ -118,9 +120,9 @@ def _cell(
         body = merging.joined(pieces)
     origins = tuple(dict.fromkeys(number for cell in old for number in cell.origins))
     hidden = all(cell.hidden for cell in old)
-    return dataclasses.replace(
-        old[0], code=renaming.lines(around[0]) + merging.ended(body, around[1]), origins=origins, hidden=hidden
-    )
+    copies, body = renaming.without_copies([(each.old, each.new, each.guarded) for each in around[0]], body)
+    head = renaming.lines([line for place in copies for line in _copy(around[0][place])])
+    return dataclasses.replace(old[0], code=head + merging.ended(body, around[1]), origins=origins, hidden=hidden)
 
 
 def _says_its_name(work: _Work, node: ast.AST) -> bool:

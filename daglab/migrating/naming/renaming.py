@@ -7,7 +7,7 @@ import dataclasses
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from daglab.migrating import edits
 from daglab.migrating.naming import bindings, calls, scopes
@@ -214,3 +214,35 @@ def _by_hand(
         calling = f"{text if plain else f'({text})'}({calling})"
         made.append(gone(places.code, places.code.rindex("@", 0, begin), end))
     return calling, [dataclasses.replace(each, new="") for each in made]
+
+
+def without_copies(copies: Sequence[tuple[str, str, bool]], body: str) -> tuple[list[int], str]:
+    """Which copies of older values (`old`, `new`, guarded) a cell still begins with, and its code.
+
+    `df_1 = df` above `df_1 = df_1[...]` is `df_1 = df[...]`, where nothing of it may run later.
+    """
+    kept = []
+    for place, (old, new, guarded) in enumerate(copies):
+        made = None if guarded else _taken_in(old, new, body)
+        if made is None:
+            kept.append(place)
+        else:
+            body = made
+    return kept, body
+
+
+def _taken_in(old: str, new: str, body: str) -> str | None:
+    """The code with the older name where its first assignment to the newer one reads it; None where it has none."""
+    tree, word = edits.parsed(body), re.compile(rf"\b{re.escape(new)}\b")
+    if tree is None:
+        return None
+    first = next((node for node in tree.body if word.search(body[slice(*edits.span(body, node))])), None)
+    if not isinstance(first, ast.Assign) or [ast.unparse(each) for each in first.targets] != [new]:
+        return None
+    reads: dict[ast.expr, str] = {}
+    for node in edits.walk(first.value):
+        if isinstance(node, ast.Name) and node.id == new:
+            reads[node] = old
+        elif isinstance(node, (ast.Lambda, ast.GeneratorExp, ast.NamedExpr)) and word.search(ast.unparse(node)):
+            return None  # it may run after the assignment, or be one
+    return edits.replaced(body, tree, reads)
