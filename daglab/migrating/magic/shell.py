@@ -107,8 +107,9 @@ def script(program: str, arguments: str, body: str, setting: rewrites.Setting) -
         return rewrites.kept("it was switched off by `%%script false`")
     text = expansion.literal(body if body.endswith("\n") else body + "\n")
     ran = f"_ran = daglab__subprocess.run([{', '.join(called)}], input=_script.encode(), capture_output=True)"
-    if program not in ("bash", "sh"):  # without the program IPython says so, and goes on
-        missing = f'daglab__subprocess.CompletedProcess([], 0, ({called[0]} + " is not there\\n").encode(), b"")'
+    if program not in ("bash", "sh"):  # IPython says so, and goes on
+        told = f'"Couldn\'t find program: " + repr({called[0]}) + "\\n"'
+        missing = f'daglab__subprocess.CompletedProcess([], 0, ({told}).encode(), b"")'
         ran = f"try:\n    {ran}\nexcept FileNotFoundError:\n    _ran = {missing}"
     statements = [f"_script = {text}", ran]
     for stream, name, file in (("stdout", "out", ""), ("stderr", "err", ", file=daglab__sys.stderr")):
