@@ -39,7 +39,6 @@ FLOORS = [
         "migrating.naming.public_names",
         "migrating.order",
         "migrating.reading.attachments",
-        "migrating.reading.markdown_cells",
     ],
     [
         "migrating.comparing.contents",

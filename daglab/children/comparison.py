@@ -271,7 +271,7 @@ class Watch:
             data, _ = self.formatter.format(value, include={"text/plain", *(RICH if rich else ())})
             data = {kind: bounded(text) for kind, text in data.items() if isinstance(text, str)}
             return {"text": data.pop("text/plain", None), "data": data}
-        except Exception as error:
+        except Exception as error:  # whatever the user's own type does instead of showing itself
             return {"text": None, "data": {}, "flaw": type(error).__name__}
 
 

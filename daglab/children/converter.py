@@ -38,6 +38,7 @@ LOCAL = re.compile(r"(?<!\w)_(?!_)")  # begins a name that marimo makes one of i
 EARLY = ("marimo._cli.cli", "marimo._lint", "marimo._convert.converters")  # what the copies would import each
 STATE = ("config", "_status", "_run_result_status", "_stale", "_output")  # of a compiled cell: not to be shared
 COMMANDS = ("!", "%")  # lines that marimo's reading of Jupyter notebooks takes for commands
+TEXT = re.compile(r'(?:mo\.md\(r?|_text = )""".*"""(?:\)|\nmo\.md\(_text\))', re.DOTALL)  # shows a text alone
 
 
 def main(wanted: str) -> None:
@@ -206,14 +207,14 @@ def public_writer(order: Answer, folder: str) -> str:
 
     Raises ValueError where that might look a package up.
     """
-    for cell in order["cells"]:
-        if any(line.lstrip().startswith(COMMANDS) for line in cell["code"].splitlines()):
-            raise ValueError("This marimo would take a line of text that begins with ! or % for a command.")
-    cells = [
+    codes = [on_one_line(cell["code"]) if has_commands(cell["code"]) else cell["code"] for cell in order["cells"]]
+    if any(map(has_commands, codes)):
+        raise ValueError("This marimo would take a line of text that begins with ! or % for a command.")
+    cells: list[Answer] = [
         {
             "cell_type": "code",
             "id": f"c{index}",
-            "source": cell["code"],
+            "source": codes[index],
             "metadata": {"marimo": {"config": {"hide_code": cell["hidden"], "disabled": cell["disabled"]}}},
             "outputs": [],
             "execution_count": None,
@@ -229,6 +230,16 @@ def public_writer(order: Answer, folder: str) -> str:
         raise ValueError(f"`marimo convert` writes nothing: {said.strip()}")
     with open(target, encoding="utf-8") as file:
         return file.read()
+
+
+def has_commands(code: str) -> bool:
+    """Whether marimo's reading of Jupyter notebooks takes a line of the code for a command."""
+    return any(line.lstrip().startswith(COMMANDS) for line in code.splitlines())
+
+
+def on_one_line(code: str) -> str:
+    """Code that shows a text, without line ends in the text; any other as it is."""
+    return ast.unparse(ast.parse(code)) if TEXT.fullmatch(code) else code
 
 
 def read_back(order: Answer, answer: Answer) -> None:

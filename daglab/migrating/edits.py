@@ -6,7 +6,7 @@ import ast
 import functools
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,10 +86,36 @@ def apply(code: str, edits: Iterable[Edit]) -> str:
     return "".join([*pieces, code[at:]])
 
 
+class Places:
+    """Where nodes of a tree stand in its text, in characters; not what is in an f-string before Python 3.12."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self.lines = code.split("\n")  # as Python counts them: a form feed begins none
+        self.starts = [0]
+        for line in self.lines:
+            self.starts.append(self.starts[-1] + len(line) + 1)
+
+    def at(self, line: int, column: int) -> int:
+        """The character at a line from 1 and a column in bytes of UTF-8."""
+        text = self.lines[line - 1]
+        within = column if text.isascii() else len(text.encode()[:column].decode(errors="replace"))
+        return self.starts[line - 1] + within
+
+    def span(self, node: ast.AST) -> tuple[int, int]:
+        """From which character to which a node goes."""
+        begin = self.at(node.lineno, node.col_offset)  # type: ignore[attr-defined]
+        return begin, self.at(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
+
+
+@functools.lru_cache(maxsize=4)  # a cell is asked about many times in a row
+def _places(code: str) -> Places:
+    return Places(code)
+
+
 def span(code: str, node: ast.AST) -> tuple[int, int]:
-    """Where a node stands in the text, in characters; not for what lies in an f-string before Python 3.12."""
-    begin = _offset(code, node.lineno, node.col_offset)  # type: ignore[attr-defined]
-    return begin, _offset(code, node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
+    """From which character of the text to which a node goes, as `Places` tells it."""
+    return _places(code).span(node)
 
 
 def replaced(code: str, tree: ast.Module, new: Mapping[ast.expr, str]) -> str:
@@ -126,19 +152,3 @@ class _Replacing(ast.NodeTransformer):
             return ast.parse(text, mode="eval").body
         visited: ast.AST = self.generic_visit(node)
         return visited
-
-
-def _offset(code: str, lineno: int, column: int) -> int:
-    """The character at a line from 1 and a column in bytes of UTF-8."""
-    starts = _starts(code)
-    line = code[starts[lineno - 1] : starts[lineno] - 1]
-    return starts[lineno - 1] + len(line.encode()[:column].decode())
-
-
-@functools.lru_cache(maxsize=4)  # a cell is asked about many times in a row
-def _starts(code: str) -> Sequence[int]:
-    """Where the lines begin, as Python counts them (a form feed begins none), and where one more would."""
-    starts = [0]
-    for line in code.split("\n"):
-        starts.append(starts[-1] + len(line) + 1)
-    return starts

@@ -108,7 +108,7 @@ def _parametrized(code: str, injected: dict[str, str]) -> tuple[str, list[str]]:
         before, new = _read(name, text, literal(value) if name not in injected else _value(text))
         begin, end = source.span(value)
         start = source.span(node)[0]
-        if before and source.place(node.lineno, 0) == start:
+        if before and source.places.at(node.lineno, 0) == start:
             source.made += [edits.Edit(start, start, before), edits.Edit(begin, end, new)]
         elif not before:
             source.made.append(edits.Edit(begin, end, new))

@@ -9,7 +9,7 @@ import re
 import warnings
 
 from daglab.migrating import cells, edits, imports
-from daglab.migrating.reading import attachments, kernels, markdown_cells
+from daglab.migrating.reading import attachments, kernels
 
 # What marimo's Markdown sees in a fence too: marks of changes, and fences of Python's prompts.
 _SEEN = re.compile(r"\{(?:--|\+\+|~~|==|>>)|^[ \t]*```", re.MULTILINE)
@@ -55,15 +55,13 @@ def keep(draft: cells.Draft) -> cells.Draft:
 
 
 def show(draft: cells.Draft) -> cells.Draft:
-    """What is kept as text becomes markdown; all markdown takes the form in which marimo leaves it as it is."""
+    """What is kept as text becomes markdown."""
     return dataclasses.replace(draft, cells=tuple(map(shown, draft.cells)))
 
 
 def shown(cell: cells.Cell) -> cells.Cell:
-    """A cell as `show` makes it: code as it is, what is kept as text within a fence, with why."""
-    if cell.kind == "text":
-        cell = dataclasses.replace(cell, kind="markdown", code=_markdown(cell))
-    return markdown_cells.settled(cell) if cell.kind == "markdown" else cell
+    """A cell as `show` makes it: what is kept as text stands within a fence, with why."""
+    return dataclasses.replace(cell, kind="markdown", code=_markdown(cell)) if cell.kind == "text" else cell
 
 
 def _begun(each: cells.Original) -> tuple[cells.Cell, list[cells.Note]]:

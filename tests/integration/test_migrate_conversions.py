@@ -207,7 +207,9 @@ def test_where_marimos_names_are_gone_its_command_is_asked(tmp_path: Path) -> No
         "converter.parsed = converter.parsed_by_hand\n"
         "converter.main('wanted.json')\n"
     )
-    orders = [draft("import marimo as mo", text("# T"), "# c\nx = '''a\n  b'''", "def f():\n    return 1", "print(x)")]
+    codes = ["# c\nx = '''a\n  b'''", "def f():\n    return 1", "print(x)"]
+    shown = [text("![a](b.png)"), text("%time  \n\x0c!ls")]
+    orders = [draft("import marimo as mo", text("# T"), *codes, *shown)]
     orders.append(draft("y = '''\n!pip install something\n'''"))
     wanted = [conversions._order(each, "made.py") for each in orders]
     (tmp_path / "wanted.json").write_text(json.dumps(wanted))

@@ -44,9 +44,9 @@ def test_outputs_go_where_their_cells_went() -> None:
 
 
 def test_a_text_that_marimo_does_not_draw_at_once_is_in_the_record() -> None:
-    """As is one with three quotes, which is code that says mo.md(text=...)."""
-    code = 'mo.md(\n    text="\\n"\n    \'**b** """\'\n)'
-    found, _ = record({}, [cells.Cell(code, origins=(1,), hidden=True), cells.Cell('mo.md(r"""x""")', origins=(2,))])
+    """As is one whose form is not that of marimo's text cells."""
+    texts = ['**b** """', 'mo.md(r"""x""")']
+    found, _ = record({}, [cells.Cell(text, "markdown", origins=(n,)) for n, text in enumerate(texts, 1)])
     assert [bool(cell["outputs"]) for cell in found["cells"]] == [True, False]
     assert '<strong>b</strong> "' in found["cells"][0]["outputs"][0]["data"]["text/markdown"].replace("&quot;", '"')
 

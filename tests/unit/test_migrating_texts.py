@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from daglab.migrating import cells, texts
+from daglab.migrating.converting import literals
 from daglab.migrating.naming import futures
-from daglab.migrating.reading import attachments, markdown_cells
+from daglab.migrating.reading import attachments
 
 PNG = "iVBORw0KGgo="
 
@@ -27,12 +28,10 @@ def kept(source):
     return texts.keep(begun(original(3, "code", source)))
 
 
-def value(cell):
-    """What mo.md gets of a cell that is settled, as marimo trims it."""
-    if cell.kind == "markdown":
-        return inspect.cleandoc(f"\n{cell.code}\n")
-    call = ast.parse(cell.code).body[0].value
-    return inspect.cleandoc(ast.literal_eval(call.keywords[0].value))
+def value(code):
+    """What mo.md gets in code that shows markdown, as marimo trims it."""
+    first = ast.parse(code).body[0].value
+    return inspect.cleandoc(ast.literal_eval(first.args[0] if isinstance(first, ast.Call) else first))
 
 
 def test_empty_cells_are_dropped_and_origins_stay():
@@ -186,7 +185,8 @@ def test_what_is_no_python_2_is_not_called_so(source):
 )
 def test_what_is_kept_stands_whole_within_its_frame(code):
     cell = texts.shown(cells.Cell(code, "text", (1,), why="it is <b>odd</b>"))
-    text = value(cell)
+    assert cell.kind == "markdown"
+    text = value(literals.markdown(cell.code))
     why, _, rest = text.partition("\n\n")
     assert why == "Kept as text: it is &lt;b&gt;odd&lt;/b&gt;."
     if rest.startswith("<pre>"):
@@ -218,20 +218,27 @@ def test_what_is_kept_stands_whole_within_its_frame(code):
     ],
 )
 def test_markdown_takes_a_form_that_keeps_it(text):
-    cell = markdown_cells.settled(cells.Cell(text, "markdown", (1,)))
-    assert value(cell) == inspect.cleandoc(f"\n{text}")
-    left_alone = text in ("back\\", "\\alpha {x} $\\[a\\]$ '''", '"')
-    assert cell.kind == ("markdown" if left_alone else "code")
-    assert left_alone or (cell.hidden and cell.code.startswith("daglab__mo.md(\n    text="))
+    code = literals.markdown(text)
+    assert value(code) == inspect.cleandoc(f"\n{text}".replace("\0", "\ufffd"))
+    named = text in ("a  \nb", "mo.md(\nmo.md(", "nb\xa0sp", "a\x0cb\u2028c\x00")
+    assert code.startswith('_text = """\n' if named else ('mo.md(r"""\n', 'mo.md("""\n'))
 
 
 def test_plain_markdown_stays_markdown_and_trimmed():
-    cell = markdown_cells.settled(cells.Cell("\n  # T\n\n\n\n  text \n\n", "markdown", (1,)))
-    assert (cell.kind, cell.code) == ("markdown", "# T\n\ntext")
+    assert literals.markdown("\n  # T\n\n\n\n  text \n\n") == 'mo.md(r"""\n# T\n\n\n\ntext\n""")'
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("   \n- a\n- b", "- a\n- b"), ("a\n   \n- b", "a\n\n- b"), ("a  \nb\n\n<pre></pre>    \n\nc", None)],
+)
+def test_blanks_that_mean_nothing_stand_in_no_ones_way(text, shown):
+    code = literals.markdown(text)
+    assert code == f'mo.md(r"""\n{shown}\n""")' if shown else value(code) == "a  \nb\n\n<pre></pre>\n\nc"
 
 
 def test_a_block_of_code_alone_is_not_dedented():
-    assert value(markdown_cells.settled(cells.Cell("    a\n      b", "markdown", (1,)))).endswith("\n\n    a\n      b")
+    assert value(literals.markdown("    a\n      b")).endswith("\n\n    a\n      b")
 
 
 def test_future_imports_are_taken_out():

@@ -17,7 +17,7 @@ _BLANK = re.compile(r"(?<=\n)([ \t]*)([ \t])(?=\n)")
 _FAINT = re.compile(r"[ \t](?=\n)")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u2028\u2029\ufeff]")
 _UNWRITABLE = re.compile("[\x00\ud800-\udfff]")  # halves of characters, and what Python takes in no source
-_HARD_BREAK = re.compile(r"(?<![ \t])[ \t]{2,}(?=\n[^\n])")
+_BLANK_LINES = re.compile(r"\A(?: *\n)+")  # before the first line that says something
 _MARGIN = 4  # spaces by which markdown knows code
 _PREFIX = re.compile(r"[A-Za-z]*")
 _TEXTS = {token.STRING, getattr(token, "FSTRING_MIDDLE", token.STRING)}
@@ -67,14 +67,15 @@ def markdown(text: str) -> str:
 
     Blanks at the end of lines go where they mean nothing, and so does indentation that means nothing.
     """
-    text = _UNWRITABLE.sub("\N{REPLACEMENT CHARACTER}", lines_ended_alike(text)).strip("\n")
+    text = _UNWRITABLE.sub("\N{REPLACEMENT CHARACTER}", lines_ended_alike(text)).expandtabs()  # as mo.md does
+    text = _BLANK_LINES.sub("", text).rstrip("\n")
     margin = _margin(text)
     if margin >= _MARGIN:
         text = f"<!-- -->\n\n{text}"  # mo.md would take the indentation away, and with it the code that it marks
     elif margin:
         text = "\n".join(line[margin:] for line in text.split("\n"))
-    if not _HARD_BREAK.search(text):
-        text = "\n".join(line.rstrip(" \t") for line in text.split("\n")).rstrip()
+    lines = text.split("\n")
+    text = "\n".join(_ended(line, after) for line, after in zip(lines, [*lines[1:], ""], strict=True)).rstrip()
     if not text.strip():
         return 'mo.md(r"""\n \n""")'
     if _is_plain(text):
@@ -92,6 +93,12 @@ def quoted(text: str) -> str:
     return '"""' + _UNPRINTABLE.sub(lambda found: _escape(found[0]), text) + '"""'
 
 
+def _ended(line: str, after: str) -> str:
+    """The line with the two blanks at its end that break it, or none."""
+    bare = line.rstrip(" ")
+    return f"{bare}  " if bare and after.strip(" ") and len(line) - len(bare) >= 2 else bare
+
+
 def _is_plain(text: str) -> bool:
     """Whether marimo takes this for the text of a markdown cell, and leaves it as it is."""
     if _UNPRINTABLE.search(text) or text != text.strip() or "\nmo.md(" in text:
@@ -100,12 +107,8 @@ def _is_plain(text: str) -> bool:
 
 
 def _margin(text: str) -> int:
-    """By how many spaces every line is indented, a tab counting as enough for code."""
-    found = [line for line in text.split("\n") if line.strip()]
-    return min(
-        (len(line.replace("\t", " " * _MARGIN)) - len(line.replace("\t", " " * _MARGIN).lstrip(" ")) for line in found),
-        default=0,
-    )
+    """By how many spaces every line is indented."""
+    return min((len(line) - len(line.lstrip(" ")) for line in text.split("\n") if line.strip()), default=0)
 
 
 def _escape(character: str) -> str:

@@ -77,16 +77,13 @@ def _rewritten(draft: cells.Draft) -> cells.Draft:
     """Calls of IPython's functions and objects replaced by marimo's."""
     if not meanings.mentioned(draft.cells, *_WORDS):
         return draft
-    known = dict(meanings.BUILTINS)
     read = _attributed(draft)
     made: list[cells.Cell] = []
     notes: list[cells.Note] = []
-    for cell in draft.cells:
-        tree = edits.parsed(cell.code) if cell.kind == "code" else None
+    for cell, tree, found in meanings.each(draft.cells):
         if tree is None:
             made.append(cell)
             continue
-        found = meanings.of(tree, known)
         code, said = _calls(cell.code, tree, found, read)
         number = cell.origins[0] if cell.origins else None
         notes += [cells.Note("display", text, number, needed) for text, needed in dict.fromkeys(said)]
@@ -192,17 +189,16 @@ def _unneeded(draft: cells.Draft) -> cells.Draft:
     """Imports of IPython's and ipywidgets' names that nothing uses any more are dropped; so is a cell left empty."""
     if all(cell.code.strip() for cell in draft.cells) and not meanings.mentioned(draft.cells, *_JUPYTERS):
         return draft
-    trees = [edits.parsed(cell.code) if cell.kind == "code" else None for cell in draft.cells]
-    known = dict(meanings.BUILTINS)
+    read = list(meanings.each(draft.cells))
     used: set[str] = set()
-    for tree in trees:
-        for meaning in meanings.of(tree, known).values() if tree else ():
+    for _, _, found in read:
+        for meaning in found.values():
             while meaning and meaning not in used:
                 used.add(meaning)
                 meaning = meaning.rpartition(".")[0]
     made: list[cells.Cell] = []
     notes: list[cells.Note] = []
-    for cell, tree in zip(draft.cells, trees, strict=True):
+    for cell, tree, _ in read:
         code = _without_imports(cell.code, tree, used) if tree else cell.code
         number = cell.origins[0] if cell.origins else None
         if tree and code != cell.code:

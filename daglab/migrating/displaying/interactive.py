@@ -22,15 +22,9 @@ def magics_again(draft: cells.Draft) -> cells.Draft:
     """`get_ipython().run_line_magic("time", "f()")` and its like as the magics that they are, then as Python."""
     if not meanings.mentioned(draft.cells, "get_ipython"):
         return draft
-    known = dict(meanings.BUILTINS)
     made: list[cells.Cell] = []
-    for cell in draft.cells:
-        tree = edits.parsed(cell.code) if cell.kind == "code" else None
-        if tree is None:
-            made.append(cell)
-            continue
-        found = meanings.of(tree, known)
-        if _SHELL not in found.values():
+    for cell, tree, found in meanings.each(draft.cells):
+        if tree is None or _SHELL not in found.values():
             made.append(cell)
             continue
         code = _with_magics(cell.code, tree, found)
@@ -89,12 +83,9 @@ def _spelled(call: ast.Call, found: Mapping[ast.AST, str]) -> str | None:
 
 def _shells(draft: cells.Draft) -> cells.Draft:
     """What is left of `get_ipython()`."""
-    known = dict(meanings.BUILTINS)
     made: list[cells.Cell] = []
     notes: list[cells.Note] = []
-    for cell in draft.cells:
-        tree = edits.parsed(cell.code) if cell.kind == "code" else None
-        found = meanings.of(tree, known) if tree else {}
+    for cell, tree, found in meanings.each(draft.cells):
         if tree is None or _SHELL not in found.values():
             made.append(cell)
             continue
@@ -190,7 +181,7 @@ def _shown(code: str, tree: ast.Module, mode: str) -> str:
         if (
             isinstance(node, ast.Expr)
             and not shown.never(node.value)
-            and source.place(node.lineno, 0) == source.span(node)[0]
+            and source.places.at(node.lineno, 0) == source.span(node)[0]
         ):
             if _displays(node.value) or shown.is_part(node.value):
                 continue

@@ -101,6 +101,16 @@ def imported(node: ast.Import | ast.ImportFrom) -> dict[str, str]:
     return found
 
 
+def each(
+    drafted: Iterable[cells.Cell], known: dict[str, str] | None = None
+) -> Iterator[tuple[cells.Cell, ast.Module | None, dict[ast.AST, str]]]:
+    """Cells from the first on, each with its tree and what `of` tells of it; None and nothing for what is no Python."""
+    known = dict(BUILTINS) if known is None else known
+    for cell in drafted:
+        tree = edits.parsed(cell.code) if cell.kind == "code" else None
+        yield cell, tree, of(tree, known) if tree else {}
+
+
 def of(tree: ast.AST, known: dict[str, str]) -> dict[ast.AST, str]:
     """What the names and dotted names of a cell stand for; `known` goes in as it is before the cell, out as after.
 

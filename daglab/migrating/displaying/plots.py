@@ -65,12 +65,12 @@ def apply(draft: cells.Draft) -> cells.Draft:
     """Add `plt.show()` where a cell leaves figures open, and nothing where the last expression is all there is."""
     if not meanings.mentioned(draft.cells, "matplotlib", "pylab", "seaborn", "pandas"):
         return draft
-    trees = [edits.parsed(cell.code) if cell.kind == "code" else None for cell in draft.cells]
     known = dict(meanings.BUILTINS)
     found: dict[ast.AST, str] = {}
-    for tree in trees:
-        if tree:
-            found |= meanings.of(tree, known)
+    trees: list[ast.Module | None] = []
+    for _, tree, meant in meanings.each(draft.cells, known):
+        trees.append(tree)
+        found |= meant
     if not any(name.split(".")[0] in ("matplotlib", "seaborn", "pandas", "pylab") for name in known.values()):
         return draft
     view = _View(found, draft, trees)
@@ -209,7 +209,7 @@ class _View:
             return after
         source = Source(code)
         begin, end = source.span(last)
-        if source.place(last.lineno, 0) != begin:
+        if source.places.at(last.lineno, 0) != begin:
             return after
         if figures and results:
             text = source.text(value)

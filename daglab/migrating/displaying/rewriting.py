@@ -13,27 +13,14 @@ from daglab.migrating import edits
 
 @dataclass
 class Source:
-    """Code, where the nodes of its tree stand, and the edits so far; `edits.span` would split the text each time."""
+    """Code, where the nodes of its tree stand, and the edits so far."""
 
     code: str
     made: list[edits.Edit] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._lines = self.code.split("\n")  # as Python counts them: a form feed begins none
-        self._starts = [0]
-        for line in self._lines:
-            self._starts.append(self._starts[-1] + len(line) + 1)
-
-    def place(self, lineno: int, column: int) -> int:
-        """The character at a line from 1 and a column in bytes of UTF-8."""
-        line = self._lines[lineno - 1]
-        within = column if line.isascii() else len(line.encode()[:column].decode(errors="replace"))
-        return self._starts[lineno - 1] + within
-
-    def span(self, node: ast.AST) -> tuple[int, int]:
-        """From which character to which a node goes."""
-        begin = self.place(node.lineno, node.col_offset)  # type: ignore[attr-defined]
-        return begin, self.place(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
+        self.places = edits.Places(self.code)
+        self.span = self.places.span
 
     def text(self, node: ast.AST) -> str:
         """The text of a node, with the edits within it."""
@@ -61,9 +48,9 @@ class Source:
     def without(self, statement: ast.stmt, new: str = "") -> edits.Edit:
         """The edit that takes a statement out, its line too if it has one of its own, else it becomes `pass`."""
         begin, end = self.span(statement)
-        first = self._starts[statement.lineno - 1]
-        number = bisect_left(self._starts, end)
-        last = min(self._starts[number] if self._starts[number] > end else end, len(self.code))
+        first = self.places.starts[statement.lineno - 1]
+        number = bisect_left(self.places.starts, end)
+        last = min(self.places.starts[number] if self.places.starts[number] > end else end, len(self.code))
         rest = self.code[end:last].strip()
         if statement.col_offset == 0 and self.code[first:begin] == "" and (not rest or rest.startswith("#")):
             return edits.Edit(first, last, new and f"{new}\n")

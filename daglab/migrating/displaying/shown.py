@@ -265,7 +265,7 @@ def _settled(code: str, tree: ast.Module, showing: set[str]) -> str:
     if never(value) or not (before or _shows(value, showing)):
         return code
     begin, end = source.span(last)
-    if source.place(last.lineno, 0) != begin:  # after a semicolon
+    if source.places.at(last.lineno, 0) != begin:  # after a semicolon
         return code[:begin] + "\n" + appended(code, source, value) + code[end:]
     return code[:begin] + appended(code, source, value) + code[end:]
 

@@ -60,12 +60,9 @@ def _displays(node: ast.expr) -> bool:
 
 
 def _read(draft: cells.Draft) -> _Book:
-    trees = [edits.parsed(cell.code) if cell.kind == "code" else None for cell in draft.cells]
-    known = dict(meanings.BUILTINS)
-    found: dict[ast.AST, str] = {}
-    for tree in trees:
-        found |= meanings.of(tree, known) if tree else {}
-    return _Book([cell.code for cell in draft.cells], trees, found)
+    read = list(meanings.each(draft.cells))
+    found = {node: meaning for _, _, meant in read for node, meaning in meant.items()}
+    return _Book([cell.code for cell in draft.cells], [tree for _, tree, _ in read], found)
 
 
 @dataclass
@@ -286,7 +283,7 @@ class _Book:
         if own is None or (isinstance(own, ast.Lambda) and _CUT in text):
             return set()
         known = interacts.read(source, call, self.found, own, text)
-        begin = source.place((call if isinstance(node, ast.FunctionDef) else node).lineno, 0)
+        begin = source.places.at((call if isinstance(node, ast.FunctionDef) else node).lineno, 0)
         end = _line_end(source, node)
         if known is None or end is None or node.col_offset:
             return set()
@@ -296,7 +293,7 @@ class _Book:
         self.used.add(name)
         made, called = known.texts(name)
         if isinstance(node, ast.FunctionDef):
-            source.made.append(edits.Edit(begin, source.place(node.lineno, 0), ""))
+            source.made.append(edits.Edit(begin, source.places.at(node.lineno, 0), ""))
             source.made.append(edits.Edit(end, end, f"\n\n\n{made}\n{_SHOWN}{called}\n{_SHOWN}"))
         else:
             source.made = [edit for edit in source.made if not begin <= edit.start < end]

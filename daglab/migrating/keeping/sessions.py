@@ -5,14 +5,13 @@ The record holds for these very cells, requirements and version of marimo; any o
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from daglab.migrating import cells, edits
+from daglab.migrating import cells
 from daglab.migrating.converting import conversions
 from daglab.migrating.keeping import shown_outputs
 
@@ -34,10 +33,8 @@ def record(conversion: conversions.Conversion, draft: cells.Draft) -> tuple[str,
     for place, (cell, code_hash) in enumerate(zip(draft.cells, hashes, strict=True)):
         numbers = [number for number in cell.origins if homes.get(number) == place]
         outputs = [output for number in numbers for output in originals[number].outputs]
-        written = _written(conversion.codes[place])
-        # By marimo itself, at once, over any output.
-        is_drawn = written is None and conversion.codes[place].startswith("mo.md(")
-        text = written or (None if cell.kind == "code" or is_drawn else cell.code)
+        is_drawn = conversion.codes[place].startswith("mo.md(")  # by marimo itself, at once, over any output
+        text = None if cell.kind == "code" or is_drawn else cell.code
         before = [shown_outputs.markdown(text, f"m{place}-")] if text else []
         shown = shown_outputs.shown(outputs, f"o{place}-", before)
         size = len(json.dumps([shown.output, shown.console])) if outputs else 0
@@ -55,16 +52,6 @@ def record(conversion: conversions.Conversion, draft: cells.Draft) -> tuple[str,
         found.append(_cell(place, code_hash, shown))
     about = {"marimo_version": conversion.marimo_version, "script_metadata_hash": conversion.header_hash}
     return json.dumps({"version": "1", "metadata": about, "cells": found}, indent=2), tuple(notes)
-
-
-def _written(code: str) -> str | None:
-    """The text of a cell that is `mo.md(text=...)`, which marimo does not take for one of its text cells."""
-    tree = edits.parsed(code) if code.startswith("mo.md(") else None
-    call = tree.body[0].value if tree and len(tree.body) == 1 and isinstance(tree.body[0], ast.Expr) else None
-    if not isinstance(call, ast.Call) or [each.arg for each in call.keywords] != ["text"] or call.args:
-        return None
-    value = call.keywords[0].value
-    return value.value.strip("\n") if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
 
 
 def _is_text(output: Mapping[str, Any]) -> bool:

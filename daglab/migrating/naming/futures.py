@@ -26,7 +26,7 @@ def apply(draft: cells.Draft) -> cells.Draft:
         if tree is None or not (said or quoting):
             made.append(cell)
             continue
-        places = renaming.Places(code)
+        places = edits.Places(code)
         changes = [renaming.gone(code, *places.span(node)) for node in said]
         changes += [_quoted(places, each) for each in (_annotations(tree) if quoting else ())]
         if said:
@@ -58,5 +58,5 @@ def _annotations(tree: ast.Module) -> Iterator[ast.expr]:
                 yield each
 
 
-def _quoted(places: renaming.Places, node: ast.expr) -> edits.Edit:
+def _quoted(places: edits.Places, node: ast.expr) -> edits.Edit:
     return edits.Edit(*places.span(node), repr(ast.unparse(node)))

@@ -7,8 +7,9 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from daglab.migrating import edits
 from daglab.migrating.displaying import rewriting, shown
-from daglab.migrating.naming import mutations, renaming, scopes, versions
+from daglab.migrating.naming import mutations, scopes, versions
 
 # Calls that show nothing, as their value is None.
 _SILENT = frozenset({"print", "append", "extend", "show", "sort", "reverse", "seed", "filterwarnings", "simplefilter"})
@@ -243,7 +244,7 @@ def _shows(text: str, tree: ast.Module) -> bool:
         return False
     if isinstance(value, ast.Constant) and value.value is None:
         return False
-    _, end = renaming.Places(text).span(last)
+    _, end = edits.span(text, last)
     return not text[end:].lstrip().startswith(";")
 
 
@@ -255,6 +256,6 @@ def ended(text: str, lines: Sequence[str]) -> str:
     last = tree.body[-1]
     if not isinstance(last, ast.Expr):
         return "\n".join([text.rstrip(), *lines])
-    begin, _ = renaming.Places(text).span(last)
+    begin, _ = edits.span(text, last)
     alone = not text[text.rfind("\n", 0, begin) + 1 : begin].strip()
     return text[:begin] + ("\n".join([*lines, ""]) if alone else "; ".join([*lines, ""])) + text[begin:]

@@ -17,33 +17,12 @@ _NAME = r"[^\W\d]\w*"
 DEFINED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-class Places:
-    """Where the nodes of a tree stand in its text, in characters."""
-
-    def __init__(self, code: str) -> None:
-        self.code = code
-        self.lines = code.split("\n")
-        self.starts = [0]
-        for line in self.lines:
-            self.starts.append(self.starts[-1] + len(line) + 1)
-
-    def at(self, line: int, column: int) -> int:
-        """The character at a line from 1 and a column in bytes."""
-        text = self.lines[line - 1]
-        return self.starts[line - 1] + (column if text.isascii() else len(text.encode()[:column].decode()))
-
-    def span(self, node: ast.AST) -> tuple[int, int]:
-        """From where to where a node stands."""
-        begin = self.at(node.lineno, node.col_offset)  # type: ignore[attr-defined]
-        return begin, self.at(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
-
-
 def renamed(code: str, found: bindings.Binding, new: Mapping[bindings.Mention, str]) -> tuple[str, ast.Module]:
     """The text with mentions renamed, and its tree; `code` has no carriage returns."""
     changed = {mention: name for mention, name in new.items() if name != mention.name}
     if not changed:
         return code, found.tree
-    places = Places(code)
+    places = edits.Places(code)
     inside = _in_fstrings(found.tree) if sys.version_info < (3, 12) and _FSTRING.search(code) else {}
     made: list[edits.Edit] = []
     strings: dict[ast.AST, dict[str, str]] = {}
@@ -90,7 +69,7 @@ def _in_fstrings(tree: ast.Module) -> dict[ast.AST, ast.AST]:
     return found
 
 
-def _edit(places: Places, mention: bindings.Mention, name: str) -> edits.Edit:
+def _edit(places: edits.Places, mention: bindings.Mention, name: str) -> edits.Edit:
     node = mention.node
     begin, end = places.span(node)
     if isinstance(node, ast.Name):
@@ -104,7 +83,7 @@ def _edit(places: Places, mention: bindings.Mention, name: str) -> edits.Edit:
     return edits.Edit(last.start(), last.end(), name) if last else edits.Edit(begin, begin, "")
 
 
-def _listed(places: Places, changed: Mapping[bindings.Mention, str]) -> list[edits.Edit]:
+def _listed(places: edits.Places, changed: Mapping[bindings.Mention, str]) -> list[edits.Edit]:
     """Imported names, and those of `global`."""
     made = []
     shared: dict[ast.Global, dict[str, str]] = {}
@@ -138,7 +117,7 @@ def _rename(node: ast.AST, names: Mapping[str, str]) -> None:
         node.name = names[node.name]  # type: ignore[attr-defined]
 
 
-def _string(places: Places, node: ast.AST, names: Mapping[str, str]) -> edits.Edit:
+def _string(places: edits.Places, node: ast.AST, names: Mapping[str, str]) -> edits.Edit:
     """An f-string with names within its braces renamed; the tree has the new names by now."""
     begin, end = places.span(node)
     text = places.code[begin:end]
@@ -179,7 +158,7 @@ def named_as_before(text: str, tree: ast.Module, old: Mapping[str, str]) -> str:
 
     A decorator may ask for the name at once: it is called by hand, below the line that gives the name back.
     """
-    places = Places(text)
+    places = edits.Places(text)
     made = []
     for node in tree.body:
         if isinstance(node, DEFINED) and node.name in old:
@@ -195,7 +174,7 @@ def named_as_before(text: str, tree: ast.Module, old: Mapping[str, str]) -> str:
     return edits.apply(text, made)
 
 
-def _may_be_by_hand(places: Places, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+def _may_be_by_hand(places: edits.Places, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
     """Not where its own code names it: until its decorators are done, that is what was called so before."""
     starts = (places.span(each)[0] for each in node.decorator_list)
     plain = all(places.code[:start].rstrip(" \t").endswith("@") for start in starts)
@@ -203,7 +182,7 @@ def _may_be_by_hand(places: Places, node: ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def _by_hand(
-    places: Places, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    places: edits.Places, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 ) -> tuple[str, list[edits.Edit]]:
     """The call of a function's decorators, and their lines' end."""
     calling, made = node.name, []

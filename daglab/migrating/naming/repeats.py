@@ -110,7 +110,7 @@ def _modules(tree: ast.Module) -> set[str]:
 
 def _without(code: str, tree: ast.Module, again: set[str], modules: set[str], words: set[str]) -> str:
     """The code without these imports; a submodule that was not imported yet still is, by a name of its own."""
-    places = renaming.Places(code)
+    places = edits.Places(code)
     made = []
     for node in tree.body:
         if not isinstance(node, (ast.Import, ast.ImportFrom)):
