@@ -28,9 +28,13 @@ test-matrix: $(READY)  ## Try the commands on Dagster 1.5.14, 1.8.13 and the new
 
 check: lint types test docs  ## Everything that CI checks.
 
-check-slow: test-matrix  ## What takes longer: the version matrix, killed writers and exports.
+check-slow: test-matrix  ## What takes longer: both matrices, slow tests, killed writers, exports, copies and migrations.
+	$(BIN)/python scripts/servers.py weaviate-1.39.0 weaviate-1.30.0
+	$(BIN)/python -m pytest -m slow
+	DAGLAB_TEST_WEAVIATE=1.30.0 $(BIN)/python -m pytest -m 'slow or not slow' tests/integration/test_collections_*.py
 	$(BIN)/python scripts/faults/writers.py --seconds 60
 	$(BIN)/python scripts/faults/exports.py --exports 60
+	$(BIN)/python scripts/faults/transfers.py --rounds 8
 
 lint: $(READY)  ## Check style and format.
 	$(BIN)/ruff check .
@@ -57,6 +61,7 @@ bench: $(READY)  ## Measure, side by side in one run.
 	$(BIN)/python scripts/bench/dashboard.py
 	$(BIN)/python scripts/bench/record.py
 	$(BIN)/python scripts/bench/health.py
+	$(BIN)/python scripts/bench/weaviate.py
 
 # For a project elsewhere: make maintenance-clean PROJECT=/srv/shop
 PROJECT ?= .

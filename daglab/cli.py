@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import click
@@ -51,7 +51,12 @@ COMMANDS = {
         "explain": "Say what an error means and what helps.",
         "debug": "Look at requests, send one again, show what daglab runs with.",
     },
+    "Collections": {
+        "collections": "List, copy, move, check and back up Weaviate collections.",
+    },
 }
+ALIASES = {"col": "collections"}
+_MODULES = {"collections": "collection"}  # where it is another than the command's own name
 COMPLETION = "_DAGLAB_COMPLETE"
 _AGAIN = "Nothing is left running here; the same command can be given again."
 WIDEST_HELP = 100
@@ -66,12 +71,18 @@ class Cli(output.Group):
         """The commands in the order of the help."""
         return NAMES
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As any group does, with the short names."""
+        return super().resolve_command(ctx, [ALIASES.get(args[0], args[0]), *args[1:]])
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, with the options that every command has."""
         if cmd_name not in NAMES:
             return None
-        command: click.Command = importlib.import_module(f"daglab.commands.{cmd_name}").command
-        for each in (command, *getattr(command, "commands", {}).values()):
+        command: click.Command = importlib.import_module(f"daglab.commands.{_MODULES.get(cmd_name, cmd_name)}").command
+        for each in _with_those_below(command):
             if not any(param.name == "quiet" for param in each.params):
                 for param in each.params:
                     _refuse_empty(param)
@@ -131,6 +142,12 @@ class Cli(output.Group):
             if _stopped:  # a signal in the middle of an import becomes an ImportError
                 return _report(errors.Interrupted("Interrupted.", _AGAIN, exit_code=128 + _stopped[0]), as_json)
             return _report_bug(bug, as_json)
+
+
+def _with_those_below(command: click.Command) -> Iterator[click.Command]:
+    yield command
+    for each in getattr(command, "commands", {}).values():
+        yield from _with_those_below(each)
 
 
 def _help_width() -> int:

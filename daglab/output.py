@@ -214,6 +214,13 @@ def note(text: str) -> None:
         _say(plain(text))
 
 
+def replaceable(line: str) -> None:
+    """Put a line on stderr, a terminal, in place of the one that was put there so before; silenced by -q."""
+    if not _meta("quiet"):
+        with contextlib.suppress(OSError):
+            click.echo(f"\r{line}\x1b[K", err=True, nl=False, color=True)
+
+
 def labelled(label: str, text: str, colour: str) -> None:
     """Show lines of somebody else's on stderr, each after a label; silenced by -q."""
     if not _meta("quiet"):
@@ -282,17 +289,6 @@ def width() -> int:
 def one_line(text: str) -> str:
     """`text` as it can be printed, on one line."""
     return re.sub(r"[\n\t]", " ", plain(text))
-
-
-def took(seconds: float | None) -> str:
-    """A duration as a person reads it."""
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.2f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
 
 
 def set_meta(name: str) -> None:

@@ -131,3 +131,14 @@ def _time_label(seconds: float, step: float) -> str:
 
 def _moment(seconds: float) -> datetime:
     return _EPOCH + timedelta(milliseconds=round(1000 * seconds))
+
+
+def took(seconds: float | None) -> str:
+    """A duration as a person reads it."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"

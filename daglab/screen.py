@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 from daglab import output
@@ -31,6 +34,26 @@ def shown() -> Iterator[Callable[[Lines], None]]:
 def is_terminal() -> bool:
     """Whether stdout is a terminal that can be drawn on."""
     return sys.stdout.isatty() and os.environ.get("TERM") not in (None, "", "dumb")
+
+
+def hold(draw: Callable[[Lines], None], lines: Lines, seconds: float) -> None:
+    """Draw, and for so many seconds draw anew as soon as the terminal has another size."""
+    resized, deadline = threading.Event(), time.monotonic() + seconds
+    before = signal.signal(signal.SIGWINCH, lambda *_: resized.set())
+    try:
+        draw(lines)
+        output.flush()
+        while resized.wait(max(0.0, deadline - time.monotonic())):
+            resized.clear()
+            if is_terminal():
+                draw(lines)
+    finally:
+        signal.signal(signal.SIGWINCH, before)
+
+
+def passing(text: str) -> None:
+    """Show a line on stderr, a terminal, that the next one takes the place of; an empty one takes it away."""
+    output.replaceable(output.cut(output.one_line(text), output.width() - 1))
 
 
 def _print(lines: Lines) -> None:

@@ -23,11 +23,13 @@ from daglab.dev import supervision
 from daglab.exported import export_record
 from daglab.figures import summary
 from daglab.settings import config
+from daglab.weaviate.measuring import standing
 
 PATIENCE = 3.0  # seconds for Dagster, and for the models
 OPERATIONS = 10
 LONGEST = 1e12  # seconds that an operation may have taken; what is more was never measured
 SOON = 7  # days within which an export that expires does so soon
+MOST_SEARCHED = 5000  # operations that those of a kind are looked for in
 MOST_FILES = 200_000  # that are counted
 MODELS = "models"
 NO_FIGURES: dict[str, Any] = {"today": None, "all": None}
@@ -36,8 +38,8 @@ NO_FIGURES: dict[str, Any] = {"today": None, "all": None}
 def collect(settings: config.Config, only: Collection[str] = ()) -> dict[str, Any]:
     """The picture, or `only` some of its parts, as a JSON document; nothing is written.
 
-    The parts: `figures` (as `today` and `all`), `dev`, `dagster`, `models`, `operations`, `exports`, `disk`. One that
-    failed is null, and `problems` says why. They are looked at side by side.
+    The parts: `figures` (as `today` and `all`), `dev`, `dagster`, `models`, `clusters`, `operations`, `exports`,
+    `disk`. One that failed is null, and `problems` says why. They are looked at side by side.
     """
     wanted = [name for name in PARTS if not only or name in only]
     result: dict[str, Any] = {
@@ -103,14 +105,25 @@ def models(settings: config.Config) -> list[dict[str, Any]]:
     return [running.document(each) for each in running.run(settings, only=[MODELS], timeout=PATIENCE)]
 
 
+def clusters(settings: config.Config) -> list[dict[str, Any]]:
+    """Each of `weaviate.clusters` with its collections; none where there are none."""
+    return standing.collect(settings, settings.health.timeout) if settings.weaviate.clusters else []
+
+
 def operations(settings: config.Config) -> list[dict[str, Any]]:
     """The last operations, the newest first."""
     return last_operations(settings.root, OPERATIONS)
 
 
-def last_operations(root: Path, most: int) -> list[dict[str, Any]]:
-    """So many of the recorded operations, the newest first; somebody else may have written them."""
-    return list(itertools.islice(_sound(events.newest(root)), most))
+def last_operations(root: Path, most: int, begin: str = "") -> list[dict[str, Any]]:
+    """So many of the recorded operations, the newest first; somebody else may have written them.
+
+    With `begin`, those whose command begins so, among the newest.
+    """
+    if not begin:
+        return list(itertools.islice(_sound(events.newest(root)), most))
+    newest = _sound(itertools.islice(events.newest(root), MOST_SEARCHED))
+    return list(itertools.islice((line for line in newest if line["command"].startswith(begin)), most))
 
 
 def _sound(lines: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -219,6 +232,7 @@ PARTS: dict[str, Callable[[config.Config], Any]] = {
     "dev": lambda settings: supervision.status(settings.root),
     "dagster": dagster,
     MODELS: models,
+    "clusters": clusters,
     "operations": operations,
     "exports": exports,
     "disk": disk,

@@ -34,6 +34,7 @@ SHORTEST_WAIT = 0.5
 LONGEST_PAUSE = 30.0
 LARGEST_ANSWER = 1 << 29  # bytes; 5,000 assets with all that is asked of them are 3 MB
 AGAIN = (429, 502, 503, 504)
+_IS_JSON = {"Content-Type": "application/json"}
 # What requests refuses to send at all; JSON that can't be written is one, too.
 _NEVER_SENT = (
     requests.exceptions.InvalidJSONError,
@@ -105,10 +106,24 @@ def session(settings: config.Config, *, operation: str | None = None) -> Session
     if credential and credential.withheld:
         withheld = f"what is named by {credential.origin} was not sent, because {credential.withheld}"
         log.log(logging.WARNING if credential.origin.startswith("flag") else logging.INFO, "%s", withheld)
-    security = settings.security
-    allowed = frozenset(security.allowed_operations) if security.sandbox_mode else None
-    trace = traces.of(settings.root, operation)
+    allowed, trace = _allowed(settings), traces.of(settings.root, operation)
     return Session(http, graphql.timeout, graphql.max_retries, withheld=withheld, allowed=allowed, trace=trace)
+
+
+def service(
+    settings: config.Config,
+    headers: Mapping[str, str],
+    *,
+    timeout: float,
+    retries: int,
+    operation: str | None = None,
+    withheld: str | None = None,
+) -> Session:
+    """A session for a server that a command works on, and that is not Dagster; the sandbox holds there, too."""
+    http = _http(Identity(dict(headers)))
+    if operation:
+        http.headers["X-Daglab-Operation"] = operation
+    return Session(http, timeout, retries, withheld=withheld, allowed=_allowed(settings))
 
 
 def plain(headers: Mapping[str, str], *, timeout: float, largest: int) -> Session:
@@ -116,6 +131,11 @@ def plain(headers: Mapping[str, str], *, timeout: float, largest: int) -> Sessio
     http = _http(Identity(dict(headers)))
     http.headers["Accept-Encoding"] = "identity"  # what is packed small may be huge
     return Session(http, timeout, retries=0, deadline=time.monotonic() + timeout, largest=largest)
+
+
+def _allowed(settings: config.Config) -> frozenset[str] | None:
+    security = settings.security
+    return frozenset(security.allowed_operations) if security.sandbox_mode else None
 
 
 def _http(identity: Identity) -> requests.Session:
@@ -156,22 +176,25 @@ def send(
     url: str,
     *,
     operation: str | None = None,
+    repeatable: bool = False,
     json: Any = None,
+    data: bytes | None = None,
 ) -> requests.Response:
     """Send one request by the rules above, and give back the answer, whatever its status.
 
-    `operation` names what the request changes on the server (launchRun); it makes a mutation of it.
+    `operation` names what the request changes on the server (launchRun); it makes a mutation of it, unless it is
+    `repeatable`: to do it twice comes to the same as once. `data` is JSON that is written already.
 
     Raises `Unreachable` when there was no answer, `AnswerLost` when a mutation's answer was lost,
     `NotAuthorised` for 401 and 403, and before anything is sent for what the sandbox does not allow.
     """
     attempt = 0
-    mutation = operation is not None
+    mutation = operation is not None and not repeatable
     if operation is not None:
         permit(session, operation)
     while True:
         try:
-            response = _send_known(session, method, url, mutation=mutation, json=json)
+            response = _send_known(session, method, url, mutation=mutation, json=json, data=data)
         except requests.RequestException as error:
             if attempt >= session.retries or not _may_resend(error, mutation) or _left(session) <= 0:
                 raise _explained(error, url, mutation) from error
@@ -192,11 +215,11 @@ def send(
         attempt += 1
 
 
-def _send_known(session: Session, method: str, url: str, *, mutation: bool, json: Any) -> requests.Response:
+def _send_known(session: Session, method: str, url: str, *, mutation: bool, **body: Any) -> requests.Response:
     """Send one request, and once more when the token was refused and there is a new one."""
-    response = _send_once(session, method, url, mutation=mutation, json=json)
+    response = _send_once(session, method, url, mutation=mutation, **body)
     if response.status_code == 401 and _renewed(session, url):
-        return _send_once(session, method, url, mutation=mutation, json=json)
+        return _send_once(session, method, url, mutation=mutation, **body)
     return response
 
 
@@ -216,15 +239,18 @@ def _renewed(session: Session, url: str) -> bool:
     return changed
 
 
-def _send_once(session: Session, method: str, url: str, *, mutation: bool, json: Any) -> requests.Response:
+def _send_once(
+    session: Session, method: str, url: str, *, mutation: bool, json: Any, data: bytes | None
+) -> requests.Response:
     if mutation:
         session.http.close()  # a kept connection may be closed at the other end, which looks as if an answer were lost
     started = time.monotonic()
     limit = min(session.timeout, max(_left(session), SHORTEST_WAIT))
+    sent: dict[str, Any] = {"json": json} if data is None else {"data": data, "headers": _IS_JSON}
 
     def exchange() -> requests.Response:
         timeouts = (min(CONNECT_TIMEOUT, limit), limit)
-        response = session.http.request(method, url, json=json, timeout=timeouts, allow_redirects=False, stream=True)
+        response = session.http.request(method, url, timeout=timeouts, allow_redirects=False, stream=True, **sent)
         response._content = connections.body(response, session.largest or LARGEST_ANSWER)
         return response
 

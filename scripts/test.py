@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 
-# Those that launch or start most, beside the others; together they are all there is. Each half has its own Dagster.
+# Those that launch or start most, beside the others; together they are all there is. Each half has its own Dagster,
+# and its own Weaviates.
 LAUNCHING = [
     f"tests/integration/test_{name}.py"
     for name in (
@@ -28,6 +29,11 @@ LAUNCHING = [
         "readable_pages",
         "exports_command",
         "uploads",
+        "collections_copy",
+        "collections_core",
+        "collections_listing",
+        "collections_making",
+        "collections_optimize",
         "s3",
         "migrate",
         "migrate_corpus",

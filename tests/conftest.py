@@ -45,6 +45,10 @@ main()
 if importlib.util.find_spec("daglab") is None:
     sys.path.insert(0, str(REPOSITORY))
 
+from tests import weaviates  # noqa: E402 (it needs daglab)
+
+_servers: list[weaviates.Server] = []  # those that all tests share
+
 
 @dataclass(frozen=True)
 class Result:
@@ -129,6 +133,29 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
+def weaviate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[weaviates.Server]:
+    """One Weaviate for the whole pytest run. It is shared: a test names its collections as nobody else does."""
+    with _weaviate(tmp_path_factory.mktemp("weaviate")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def keyed_weaviate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[weaviates.Server]:
+    """Another one, which wants the key `weaviates.KEY`."""
+    with _weaviate(tmp_path_factory.mktemp("keyed"), key=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_collections_left() -> Iterator[None]:
+    """What a module's tests have made goes with it: a server with hundreds of collections is a slow one."""
+    yield
+    for server in _servers:
+        for each in server.ask("GET", "schema")["classes"]:
+            server.ask("DELETE", f"schema/{each['class']}")
+
+
+@pytest.fixture(scope="session")
 def need() -> Callable[[object, str], None]:
     """`need(condition, reason)` skips the test without the condition; with DAGLAB_REQUIRE=all it fails it."""
     return _need
@@ -182,6 +209,15 @@ def _serving(root: Path, fixture: str, *, daemon: bool) -> Iterator[Deployment]:
         url = f"http://127.0.0.1:{port}"
         _wait_until_up(url, lambda: processes.ended(keeper), logs)
         yield Deployment(url, home, project, port, services)
+
+
+@contextlib.contextmanager
+def _weaviate(root: Path, *, key: bool = False) -> Iterator[weaviates.Server]:
+    _need(weaviates.program(weaviates.VERSION).exists(), f"Weaviate {weaviates.VERSION} is not installed")
+    with weaviates.serving(root, key=key) as [server]:
+        _servers.append(server)
+        yield server
+        _servers.remove(server)
 
 
 def _check_loopback(sock: socket.socket, address: Any) -> None:

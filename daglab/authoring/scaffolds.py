@@ -29,20 +29,27 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 
 @dataclass(frozen=True)
 class Target:
-    """What the notebook is for: some assets (most often one), a job, or a selection in Dagster's language."""
+    """What the notebook is for: some assets (most often one), a job, a selection, or a Weaviate collection.
+
+    A selection is in Dagster's language; `cluster` is the collection's, None for the only one of the config.
+    """
 
     assets: tuple[tuple[str, ...], ...] = ()
     job: str | None = None
     selection: str | None = None
+    collection: str | None = None
+    cluster: str | None = None
 
     @property
     def name(self) -> str:
-        """As people read it: `a/b, c`, the job's name, or the selection."""
-        return self.job or self.selection or ", ".join("/".join(key) for key in self.assets)
+        """As people read it: `a/b, c`, the job's name, the selection, or the collection's name."""
+        return self.job or self.selection or self.collection or ", ".join("/".join(key) for key in self.assets)
 
     @property
     def recorded(self) -> str:
-        """As events and documents have it: `asset:a/b,c`, `job:NAME`, or `selection:TEXT`."""
+        """As events and documents have it: `asset:a/b,c`, `job:NAME`, `selection:TEXT`, or `collection:NAME`."""
+        if self.collection:
+            return f"collection:{self.collection}"
         if self.selection:
             return f"selection:{self.selection}"
         return f"job:{self.job}" if self.job else f"asset:{self.name.replace(', ', ',')}"
@@ -58,7 +65,7 @@ class Target:
     def expression(self) -> str | None:
         """The assets in Dagster's language, None for a job and for keys that can't be written in it."""
         names = ["/".join(key) for key in self.assets]
-        if self.selection or self.job or not all(_PLAIN_KEY.fullmatch(name) for name in names):
+        if self.selection or self.job or self.collection or not all(_PLAIN_KEY.fullmatch(name) for name in names):
             return self.selection
         plain = [bool(_WORD.fullmatch(name)) and name not in selection.RESERVED for name in names]
         return " or ".join(
@@ -79,12 +86,15 @@ class Wishes:
     sample: Sequence[Mapping[str, Any]] = ()
 
 
-def read_target(asset: str | None, job: str | None, chosen: str | None) -> Target:
+def read_target(asset: str | None, job: str | None, chosen: str | None, collection: str | None = None) -> Target:
     """What is asked for. Raises `WrongUsage` for none and for several, and for what is no selection."""
-    if sum(map(bool, (asset, job, chosen))) != 1:
+    if sum(map(bool, (asset, job, chosen, collection))) != 1:
         raise errors.WrongUsage(
-            "One of --asset, --job and --from-selection is needed, and only one.", "daglab scaffold --asset orders"
+            "One of --asset, --job, --from-selection and --collection is needed, and only one.",
+            "daglab scaffold --asset orders",
         )
+    if collection:
+        return Target(collection=collection)
     if job:
         return Target(job=job)
     if asset:
@@ -106,7 +116,8 @@ def file_name(target: Target) -> str:
     # A file's name has room for 255 bytes, and a temporary one beside it needs some of them.
     slug = slug.encode("utf-8", "ignore")[:LONGEST_SLUG].decode("utf-8", "ignore") or "unnamed"
     more = f"_and_{len(target.assets) - 1}_more" if len(target.assets) > 1 else ""
-    return f"{'job' if target.job else 'selection' if target.selection else 'asset'}_{slug}{more}.py"
+    kind = "job" if target.job else "selection" if target.selection else "collection" if target.collection else "asset"
+    return f"{kind}_{slug}{more}.py"
 
 
 def place(settings: config.Config, target: Target, name: str | None) -> Path:
@@ -145,6 +156,8 @@ def notebook(root: Path, target: Target, path: str, wishes: Wishes) -> str:
         "attach_to": target.attach_to,
         "created": date.today().isoformat(),
         "depth": len(PurePath(path).parent.parts),
+        "cluster": target.cluster,
+        "collection": target.collection,
         "attach_option": f"--attach {shlex.quote(target.attach_to)}" if target.attach_to else None,
         "export": f"daglab export {shlex.quote(path)}",
         "job": target.job,

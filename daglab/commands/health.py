@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from daglab import errors, events, output, web
+from daglab import errors, events, output, scales, web
 from daglab.checks import project, running
 from daglab.settings import config
 
@@ -102,7 +102,7 @@ def command(only: Sequence[str], timeout: float | None, max_export_age: int | No
 
 def show(outcomes: Sequence[running.Outcome], told: str | None) -> None:
     """Print a table, and what helps but for the hint that is told anyway; several checks may need the same."""
-    rows = [(each.name, each.status, output.took(each.seconds), each.detail) for each in outcomes]
+    rows = [(each.name, each.status, scales.took(each.seconds), each.detail) for each in outcomes]
     output.table(rows, ("Check", "Status", "Took", "Detail"))
     for hint in dict.fromkeys(each.hint for each in outcomes if each.hint not in (None, told)):
         names = ", ".join(each.name for each in outcomes if each.hint == hint)

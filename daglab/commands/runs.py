@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from daglab import errors, events, output, parse
+from daglab import errors, events, output, parse, scales
 from daglab.deployment import dagster_api, run_logs, run_records, runs
 from daglab.launching import backfills, cancellation, dispatch, launches, outcomes, progress, reexecution
 from daglab.settings import config
@@ -108,7 +108,7 @@ def list_command(
                     row["job"] or ", ".join(row["assets"]),
                     row["partition"] or "",
                     (row["started_at"] or "")[:19].replace("T", " "),
-                    output.took(row["duration_s"]),
+                    scales.took(row["duration_s"]),
                 )
                 for row in rows
             ],

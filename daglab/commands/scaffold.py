@@ -6,87 +6,34 @@ import dataclasses
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from daglab import errors, events, files, git, output, parse, processes
-from daglab.authoring import asset_code, definitions, notebook_templates, scaffolds
-from daglab.deployment import dagster_api, entities, materializations, samples, selection
-from daglab.launching import launches, run_config, targets
+from daglab import errors, events, files, git, output, processes
+from daglab.authoring import asset_code, definitions, notebook_templates, scaffolds, sightings
+from daglab.deployment import dagster_api, samples
 from daglab.settings import config
 
+FOR_COLLECTIONS = "collection"  # a template
+TARGETS = ("asset", "job", "selected", "collection")
 AS_ASSET = ("as_asset", "asset", "module", "git_commit", "force", "dry_run", "as_json")
-CHECK_TIMEOUT = 2.0  # seconds; a notebook can be written where nothing answers, too
+BESIDE_COLLECTION = (
+    "collection",
+    "cluster",
+    "filename",
+    "title",
+    "template",
+    "template_vars",
+    "git_commit",
+    "force",
+    "dry_run",
+    "as_json",
+)
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What the deployment has of a target; `problems` are of the run config that the notebook will begin with."""
-
-    assets: tuple[entities.Asset, ...] = ()
-    job: entities.Job | None = None
-    problems: tuple[launches.Problem, ...] = ()
-    columns: tuple[materializations.Column, ...] = ()
-
-    @property
-    def location(self) -> str | None:
-        """The code location, where it is one."""
-        places = {each.location for each in (*self.assets, self.job) if each}
-        return places.pop() if len(places) == 1 else None
-
-
-def look(api: dagster_api.DagsterApi, target: scaffolds.Target, *, validate: bool, columns: bool) -> Seen | None:
-    """What the deployment has of the target; None where none answers, or not to us.
-
-    Raises `InvalidInput` with the nearest names where it has none.
-    """
-    session = dataclasses.replace(api.session, timeout=min(api.session.timeout, CHECK_TIMEOUT), retries=0)
-    quick = dataclasses.replace(api, session=session)
-    try:
-        seen = _find(quick, target)
-        problems = _problems(quick, seen) if validate else ()
-        known = materializations.columns(quick, seen.assets[0].key) if columns and seen.assets else ()
-        return dataclasses.replace(seen, problems=tuple(problems), columns=tuple(known))
-    except (errors.Unreachable, errors.NotAuthorised) as problem:
-        output.note(f"Not checked, whether {target.name} is there: {problem.message}")
-        return None
-
-
-def _find(api: dagster_api.DagsterApi, target: scaffolds.Target) -> Seen:
-    if target.assets:
-        return Seen(tuple(entities.require_assets(api, target.assets)))
-    if target.selection:
-        chosen = selection.read(target.selection)
-        workspace = entities.workspace(api)
-        selection.check_fields(chosen, workspace)
-        found = selection.select(chosen, entities.assets(api, workspace.asset_fields))
-        if not found:
-            raise errors.InvalidInput(
-                f"The selection {target.selection} holds no asset.", "`daglab discover --select` tries a selection."
-            )
-        return Seen(tuple(found))
-    same = [job for job in entities.workspace(api).jobs if job.name == target.job]
-    # Several jobs of one name are good enough: the config or the notebook may say which.
-    one = same[0] if same else entities.find_job(api, target.job or "", repository=None, location=None)
-    return Seen(job=one if len(same) == 1 else None)
-
-
-def _problems(api: dagster_api.DagsterApi, seen: Seen) -> Sequence[launches.Problem]:
-    """What is wrong with the run config as the schema fills it in, or why no run can hold the target."""
-    if not seen.job and not seen.assets:
-        return ()
-    try:
-        target = targets.job_target(seen.job) if seen.job else targets.assets_target(seen.assets)
-        body = parse.run_config(run_config.skeleton(api, [target]), "run config")
-        return launches.config_problems(api, target, body)
-    except errors.InvalidInput as refused:  # such as one asset of several that are made together
-        return (launches.Problem((), "TARGET", refused.message),)
-
-
-def each_of(target: scaffolds.Target, seen: Seen | None) -> list[scaffolds.Target]:
+def each_of(target: scaffolds.Target, seen: sightings.Seen | None) -> list[scaffolds.Target]:
     """A target for each asset. Raises `NotSetUp` for a selection that no deployment has told the assets of."""
     if target.job:
         raise errors.WrongUsage("--each is for assets, and --job names one job.", "Leave --each out.")
@@ -106,7 +53,9 @@ def show_templates(root: Path, *, as_json: bool) -> None:
         output.table([[row["name"], row["for"]] for row in rows], ["template", "for"])
 
 
-def _wishes(settings: config.Config, seen: Seen | None, options: dict[str, Any], path: Path) -> scaffolds.Wishes:
+def _wishes(
+    settings: config.Config, seen: sightings.Seen | None, options: dict[str, Any], path: Path
+) -> scaffolds.Wishes:
     """How the notebooks are to be. Raises for a module that is asked for and can't be imported."""
     module = options["module"]
     if module:
@@ -182,6 +131,10 @@ def _commit(settings: config.Config, made: Sequence[dict[str, Any]], result: dic
     metavar="SELECTION",
     help="Several assets in one notebook: orders,src/items or a selection in Dagster's language.",
 )
+@click.option("--collection", metavar="NAME", help="A Weaviate collection: its figures, objects, and a search.")
+@click.option(
+    "--cluster", metavar="NAME|URL", help="The collection's cluster.  [default: the only one of weaviate.clusters]"
+)
 @click.option("--each", is_flag=True, help="A notebook for each of the assets instead of one for all.")
 @click.option(
     "--filename", metavar="NAME.py", help="The notebook's name in the notebooks folder.  [default: by target]"
@@ -229,16 +182,20 @@ def command(list_templates: bool, eject: str | None, as_json: bool, **options: A
       daglab scaffold --asset orders
       daglab scaffold --from-selection 'group:mart' --template asset-group --filename mart.py
       daglab scaffold --job report && marimo edit dagster/notebooks/job_report.py
+      daglab scaffold --collection Docs --cluster main
       daglab scaffold --as-asset dagster/notebooks/asset_orders.py --asset reports/orders
     """
     settings = config.load(output.flags())
-    if sum(map(bool, (list_templates, eject, options["asset"] or options["job"] or options["selected"]))) > 1:
+    if sum(map(bool, (list_templates, eject, any(options[name] for name in TARGETS)))) > 1:
         raise errors.WrongUsage("--list-templates and --eject write no notebook.", "Give them alone.")
     if options["as_asset"]:
-        _refuse_others(click.get_current_context(), AS_ASSET)
+        _refuse_others(click.get_current_context(), AS_ASSET, "--as-asset takes a notebook that is there")
         _as_asset(settings, options, as_json=as_json)
     elif list_templates:
         show_templates(settings.root, as_json=as_json)
+    elif options["collection"]:
+        _refuse_others(click.get_current_context(), BESIDE_COLLECTION, "--collection is explored alone")
+        _collection(settings, options, as_json=as_json)
     elif eject:
         with events.recording(settings.root, "scaffold") as event:
             event.target = f"template:{eject}"
@@ -263,31 +220,61 @@ def _scaffold(settings: config.Config, options: dict[str, Any], *, as_json: bool
         path = scaffolds.place(settings, target, options["filename"])
         api = dagster_api.connect(settings, operation=event.id)
         event.traffic = api.traffic
-        seen = look(api, target, validate=options["validate_config"], columns=options["seed_data"])
+        seen = sightings.in_dagster(api, target, validate=options["validate_config"], columns=options["seed_data"])
         wanted = each_of(target, seen) if options["each"] else [target]
         made = _write_all(settings, wanted, _wishes(settings, seen, options, path), options, event.detail)
         result = _document(made, seen, each=options["each"])
         if options["git_commit"] and not options["dry_run"]:
             _commit(settings, made, result)
-        if as_json:
-            output.document(result)
-        elif options["dry_run"]:
-            for each in made:
-                output.text(each["text"])
-                output.note(f"Would write {each['notebook']}")
-        else:
-            _tell(settings, made)
+        _end(settings, made, result, dry_run=options["dry_run"], as_json=as_json)
 
 
-def _refuse_others(context: click.Context, allowed: Sequence[str]) -> None:
-    """Raise `WrongUsage` for an option of notebooks: the code of an asset has none of what it asks for."""
+def _collection(settings: config.Config, options: dict[str, Any], *, as_json: bool) -> None:
+    from daglab.weaviate import clusters
+
+    target = scaffolds.read_target(None, None, None, options["collection"])
+    target = dataclasses.replace(target, cluster=options["cluster"])
+    environ = processes.without_secrets(os.environ, settings.token_variables)
+    if options["git_commit"] and not git.is_inside(settings.root, environ):
+        raise errors.NotSetUp(f"{settings.root} is no git repository, and --git-commit needs one.", "git init")
+    wishes = scaffolds.Wishes(
+        template=options["template"] or FOR_COLLECTIONS,
+        title=options["title"],
+        author=git.author(settings.root, environ),
+        variables=scaffolds.variables(options["template_vars"]),
+    )
+    with events.recording(settings.root, "scaffold") as event:
+        event.target = target.recorded
+        there = clusters.connect(settings, target.cluster, event_id=event.id)
+        event.traffic = there.session.traffic
+        checked = sightings.in_weaviate(there, target.name)
+        made = _write_all(settings, [target], wishes, options, event.detail)
+        result = {"ok": True, **made[0], "checked": checked, "config_problems": []}
+        if options["git_commit"] and not options["dry_run"]:
+            _commit(settings, made, result)
+    _end(settings, made, result, dry_run=options["dry_run"], as_json=as_json)
+
+
+def _end(
+    settings: config.Config, made: Sequence[dict[str, Any]], result: dict[str, Any], *, dry_run: bool, as_json: bool
+) -> None:
+    if as_json:
+        output.document(result)
+    elif dry_run:
+        for each in made:
+            output.text(each["text"])
+            output.note(f"Would write {each['notebook']}")
+    else:
+        _tell(settings, made)
+
+
+def _refuse_others(context: click.Context, allowed: Sequence[str], why: str) -> None:
+    """Raise `WrongUsage` for an option that means nothing beside the one that was given."""
     for parameter in context.command.params:
         name = str(parameter.name)
         given = context.get_parameter_source(name) not in (None, click.core.ParameterSource.DEFAULT)
         if given and name not in allowed and parameter.expose_value:
-            raise errors.WrongUsage(
-                f"{parameter.opts[0]} is for a new notebook, and --as-asset takes one that is there.", "Leave it out."
-            )
+            raise errors.WrongUsage(f"{parameter.opts[0]} means nothing here: {why}.", "Leave it out.")
 
 
 def _as_asset(settings: config.Config, options: dict[str, Any], *, as_json: bool) -> None:
@@ -321,7 +308,7 @@ def _as_asset(settings: config.Config, options: dict[str, Any], *, as_json: bool
         output.note("Dagster loads it with the rest. See: daglab discover --pattern " + shlex.quote(module.asset))
 
 
-def _document(made: Sequence[dict[str, Any]], seen: Seen | None, *, each: bool) -> dict[str, Any]:
+def _document(made: Sequence[dict[str, Any]], seen: sightings.Seen | None, *, each: bool) -> dict[str, Any]:
     problems = [problem.document for problem in seen.problems] if seen else []
     return {
         "ok": True,
@@ -343,6 +330,10 @@ def template_of(settings: config.Config, given: str | None) -> str:
     named = settings.defaults.notebook_template
     if given is None and not notebook_templates.is_name(named):  # a project's config reads no file elsewhere
         raise errors.InvalidInput(f"defaults.notebook_template is {named!r}, and takes a name.", "Use --template PATH.")
+    if (given or named) == FOR_COLLECTIONS:
+        raise errors.WrongUsage(
+            f"The template {FOR_COLLECTIONS} is for a Weaviate collection.", "Use --collection NAME."
+        )
     return given or named
 
 

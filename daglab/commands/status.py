@@ -23,7 +23,7 @@ SECONDS = 2.0
 def lines(found: Mapping[str, Any], width: int) -> list[str]:
     """The screen for a terminal of so many columns."""
     shown = [f"{found['project']}  {_moment(found['at'])}", ""]
-    for part in (_figures, _usage, _dagster, _models, _dev, _operations, _exports, _disk):
+    for part in (_figures, _usage, _dagster, _models, _clusters, _dev, _operations, _exports, _disk):
         shown += part(found, width)
     shown += [_row("problem", f"{each['part']}: {each['message']}") for each in found["problems"]]
     return [each for line in shown for each in _fitted(line, width)]
@@ -108,6 +108,30 @@ def _models(found: Mapping[str, Any], _: int) -> Iterator[str]:
         yield ""
     for number, each in enumerate(found["models"] or ()):
         yield _row("Models" if not number else "", f"{each['status']:<9}{each['name']}  {each['detail']}")
+
+
+def _clusters(found: Mapping[str, Any], _: int) -> Iterator[str]:
+    if found["clusters"]:
+        yield ""
+    for number, each in enumerate(found["clusters"] or ()):
+        label = "Weaviate" if not number else ""
+        if each["state"] != "up":
+            yield _row(label, f"{each['name']}: {each['state']} at {each['url']}: {each['error']}")
+            continue
+        ill = [one["name"] for one in each["collections"] if one["health"] != "ok"]
+        counted = sum(one["objects"] or 0 for one in each["collections"])
+        said = f"{each['name']}: up, {each['version']}, {each['total']} collections, {scales.figure(counted)} objects"
+        more = (
+            " or more"
+            if len(each["collections"]) < each["total"] or any(_is_part(one) for one in each["collections"])
+            else ""
+        )
+        yield _row(label, f"{said}{more}" + "".join(f", {name} is not well" for name in ill[:3]))
+
+
+def _is_part(collection: Mapping[str, Any]) -> bool:
+    """Whether there may be more objects than were counted."""
+    return collection["objects"] is None or bool(collection["uncounted_tenants"])
 
 
 def _dev(found: Mapping[str, Any], width: int) -> Iterator[str]:

@@ -17,9 +17,10 @@ from daglab.settings import config
 LIVE_SECONDS = 2.0
 CHECK_SECONDS = 30.0
 DISK_SECONDS = 30.0
+CLUSTER_SECONDS = 10.0
 MOST_OPERATIONS = 2000  # that a timeline is drawn of
 READY, STORAGE = "ready", "storage"
-SLOW = ("disk", "figures")
+SLOW = ("clusters", "disk", "figures")
 NO_FIGURES: dict[str, Any] = {**snapshot.NO_FIGURES, "series": None}
 
 Found = Latest[dict[str, Any]]
@@ -33,6 +34,7 @@ class Board:
     figures: Found
     live: Found
     disk: Found
+    clusters: Found
     checks: dict[str, Found] = field(default_factory=dict)
 
 
@@ -43,14 +45,17 @@ def make(settings: config.Config) -> Board:
         Latest(lambda: _figures(settings), lambda: (events.signature(settings.root), time.time() // 3600)),
         Latest(lambda: _live(settings), _every(LIVE_SECONDS)),
         Latest(lambda: snapshot.collect(settings, ["disk"]), _every(DISK_SECONDS)),
+        Latest(lambda: snapshot.collect(settings, ["clusters"]), _every(CLUSTER_SECONDS)),
         {name: _checked(settings, name) for name in (READY, *_names(settings))},
     )
 
 
 def document(board: Board, patience: float) -> dict[str, Any]:
     """The snapshot as it was last found; a part that is still looked at is null, and `pending` names it."""
+    has_clusters = bool(board.settings.weaviate.clusters)
     empty: dict[str, Any] = {
         **dict.fromkeys(snapshot.PARTS),
+        "clusters": None if has_clusters else [],
         **NO_FIGURES,
         "problems": [],
     }
@@ -61,6 +66,7 @@ def document(board: Board, patience: float) -> dict[str, Any]:
         ("live", board.live),
         ("figures", board.figures),
         ("disk", board.disk),
+        *([("clusters", board.clusters)] if has_clusters else []),
     ):
         there = each.get(max(0.0, deadline - time.monotonic()))
         if there is None:
@@ -71,6 +77,7 @@ def document(board: Board, patience: float) -> dict[str, Any]:
     return {
         **empty,
         **found["disk"],
+        **found.get("clusters", {}),
         **found["figures"],
         **found["live"],
         **head,

@@ -14,6 +14,7 @@ import markupsafe
 from daglab import redaction, render, scales, snapshot
 from daglab.dashboard import drawing, published
 from daglab.exported import export_record
+from daglab.weaviate.measuring import looks
 
 FOLDER = "dashboard"
 SECONDS = 5  # between two looks of a page
@@ -22,6 +23,7 @@ LABELS = {
     "numbers": "Numbers",
     "health": "Health",
     "dagster": "Dagster",
+    "collections": "Collections",
     "runs": "Runs in flight",
     "charts": "Over time",
     "timeline": "The last 24 hours",
@@ -42,6 +44,7 @@ def parts(found: Values, health: Values | None, exports: Sequence[Values], *, se
         "numbers": {"tiles": _tiles(found), "is_pending": found["all"] is None},
         "health": {"health": health, "problems": found["problems"]},
         "dagster": {"there": found["dagster"], "models": found["models"]},
+        "collections": {"clusters": _clusters(found["clusters"])},
         "runs": {"there": found["dagster"], "moment": moment, "link": _link},
         "charts": {"drawn": [markupsafe.Markup(each) for each in drawing.over_time(found["series"], now)]},  # noqa: S704 (our own SVG)
         "timeline": {"lanes": _lanes(found.get("lanes") or (), now)},
@@ -54,6 +57,8 @@ def parts(found: Values, health: Values | None, exports: Sequence[Values], *, se
         "dev": {"there": found["dev"], "services": _services(found["dev"])},
         "storage": {"disk": found["disk"], "exports": found["exports"], "size": size, "moment": moment},
     }
+    if found["clusters"] == []:  # the config names none
+        del values["collections"]
     return {name: redaction.clean(_part(name, each)) for name, each in values.items()}
 
 
@@ -193,6 +198,27 @@ def _exports(lines: Sequence[Values], *, served: bool) -> list[dict[str, Any]]:
             "expires": moment(line.get("expires_at")) or "never",
         }
         for line in lines[:MOST_EXPORTS]
+    ]
+
+
+def _clusters(clusters: Sequence[Values] | None) -> list[dict[str, Any]] | None:
+    """Each cluster with rows of its collections; None where nothing is known of them yet."""
+    if clusters is None:
+        return None
+    return [
+        {
+            **cluster,
+            "more": max(0, (cluster["total"] or 0) - len(cluster["collections"])),
+            "collections": [
+                {
+                    **each,
+                    "objects": _told(each["objects"], "") + ("+" if each["uncounted_tenants"] else ""),
+                    "well": each["health"] == looks.OK,
+                }
+                for each in cluster["collections"]
+            ],
+        }
+        for cluster in clusters
     ]
 
 

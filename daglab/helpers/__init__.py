@@ -54,14 +54,25 @@ from daglab.helpers.measuring import (
     track_performance,
 )
 from daglab.helpers.parameters import parameter_controls, parameters, with_parameters
+from daglab.helpers.vector_store import (
+    Collection,
+    collection,
+    collection_metadata,
+    collection_objects,
+    search_collection,
+)
 
 __all__ = [
     "Client",
+    "Collection",
     "DaglabError",
     "Run",
     "assets_of",
     "attach_metadata",
     "choose_assets",
+    "collection",
+    "collection_metadata",
+    "collection_objects",
     "compare_runs",
     "config_template",
     "connect",
@@ -106,6 +117,7 @@ __all__ = [
     "run_inprocess",
     "run_job",
     "run_status",
+    "search_collection",
     "show",
     "track_performance",
     "validate_config",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from daglab import errors, output
+from daglab import errors, output, scales
 from daglab.deployment import dagster_api, run_logs, run_records, runs
 from daglab.launching import launches
 
@@ -108,7 +108,7 @@ def show_record(result: Mapping[str, Any]) -> None:
         ("Partition", result["partition"]),
         ("Location", result["location"]),
         ("Started", result["started_at"]),
-        ("Took", output.took(result["duration_s"])),
+        ("Took", scales.took(result["duration_s"])),
         ("Retry of", result["parent"]),
         ("Page", result["url"]),
     ):
@@ -116,7 +116,7 @@ def show_record(result: Mapping[str, Any]) -> None:
             output.data(f"{label + ':':11}{value}")
     if result["steps"]:
         output.data("\nSteps")
-        rows = [(step["key"], step["status"] or "", output.took(step["duration_s"])) for step in result["steps"]]
+        rows = [(step["key"], step["status"] or "", scales.took(step["duration_s"])) for step in result["steps"]]
         output.table(rows, ("Step", "Status", "Took"))
     for each in result["materializations"]:
         output.data(f"\n{each['asset']}{' ' + each['partition'] if each['partition'] else ''} was made")
@@ -130,7 +130,7 @@ def show_record(result: Mapping[str, Any]) -> None:
 def show_comparison(found: Mapping[str, Any]) -> None:
     """Print what is different between two runs."""
     output.data(f"Status: {' -> '.join(found['status'])}")
-    output.data(f"Took:   {' -> '.join(output.took(seconds) or '-' for seconds in found['duration_s'])}")
+    output.data(f"Took:   {' -> '.join(scales.took(seconds) or '-' for seconds in found['duration_s'])}")
     output.data("\n".join(["", "Config", *found["config"]]) if found["config"] else "\nThe config is the same.")
     output.data("\nSteps")
     output.table(
@@ -138,7 +138,7 @@ def show_comparison(found: Mapping[str, Any]) -> None:
             (
                 row["key"],
                 *(status or "-" for status in row["status"]),
-                *(output.took(seconds) or "-" for seconds in row["duration_s"]),
+                *(scales.took(seconds) or "-" for seconds in row["duration_s"]),
                 f"{row['ratio']:.2f}" if row["ratio"] is not None else "-",
             )
             for row in found["steps"]

@@ -153,6 +153,12 @@ def names(value: tuple[str, ...]) -> str | None:
     return None if wrong is None else f"{wrong!r} is no name of an operation, such as launchRun"
 
 
+def patterns(value: tuple[str, ...]) -> str | None:
+    """Patterns of collections' names."""
+    wrong = next((each for each in value if not re.fullmatch(r"[\w*?]+", each)), None)
+    return None if wrong is None else f"{wrong!r} is no pattern of names, such as Docs*"
+
+
 def models(value: tuple[Mapping[str, Any], ...]) -> str | None:
     """Models with a name each, and text."""
     return _named(value, "model")
@@ -160,7 +166,11 @@ def models(value: tuple[Mapping[str, Any], ...]) -> str | None:
 
 def clusters(value: tuple[Mapping[str, Any], ...]) -> str | None:
     """Clusters with a name and an address each."""
-    return _named(value, "cluster") or (None if all("url" in each for each in value) else "each cluster needs a url")
+    if problem := _named(value, "cluster"):
+        return problem
+    if not all("url" in each for each in value):
+        return "each cluster needs a url"
+    return next(filter(None, (address(each["metrics"]) for each in value if "metrics" in each)), None)
 
 
 def _named(value: tuple[Mapping[str, Any], ...], kind: str) -> str | None:

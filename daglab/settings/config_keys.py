@@ -175,12 +175,36 @@ class Health:
 
 
 @dataclass(frozen=True)
+class WeaviateBatch:
+    """How many objects are written in one request; between the two daglab finds what suits the server."""
+
+    min: int = _key(10, "Objects that a batch has at least.", config_checks.positive)
+    max: int = _key(1000, "Objects that a batch has at most.", config_checks.positive)
+
+
+@dataclass(frozen=True)
 class Weaviate:
     """The Weaviate clusters that the project fills."""
 
     clusters: tuple[Mapping[str, str], ...] = _key(
-        (), "The clusters: name and url of each, and where it wants a key, token_env.", config_checks.clusters
+        (),
+        "The clusters: name and url of each, and as needed token_env, and metrics, its Prometheus listener.",
+        config_checks.clusters,
     )
+    protected: tuple[str, ...] = _key(
+        ("ELYSIA_*", "*_SYSTEM"),
+        "Patterns of collections that are not deleted without --unprotect.",
+        config_checks.patterns,
+    )
+    timeout: float = _key(60.0, "Seconds to wait for an answer.", config_checks.seconds)
+    max_retries: int = _key(3, "How often a request that may be sent twice is sent again.", config_checks.not_negative)
+    max_query_ms: float = _key(
+        500.0, "Milliseconds that 95 of 100 queries may take before `health` finds them slow.", config_checks.seconds
+    )
+    max_queue: int = _key(
+        10_000, "Vectors that may wait for their index before `health` says so.", config_checks.not_negative
+    )
+    batch: WeaviateBatch = WeaviateBatch()
 
 
 @dataclass(frozen=True)

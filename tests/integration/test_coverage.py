@@ -19,12 +19,12 @@ import pytest
 import requests
 
 from daglab import processes
-from tests import jupyter_notebooks
+from tests import jupyter_notebooks, weaviates
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "coverage.md"
 SERVES = "daglab dashboard"  # it serves until it is stopped, and has a test of its own
 # The deployment has a code location that does not load, so not all is well there: 4 is the truth.
-JUDGING = ("daglab health", "daglab doctor")
+JUDGING = ("daglab health", "daglab doctor", "daglab collections health", "daglab collections batch")
 
 
 def commands() -> list[str]:
@@ -59,7 +59,21 @@ def models() -> Iterator[str]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, deployment: Any, models: str) -> Path:
+def clusters(weaviate: weaviates.Server, keyed_weaviate: weaviates.Server) -> list[dict[str, str]]:
+    """Two clusters: one with a collection of three wares, one that wants a key, which the user's config names."""
+    schema = {"class": "Wares", "vectorizer": "none", "properties": [{"name": "title", "dataType": ["text"]}]}
+    weaviate.ask("DELETE", "schema/Wares")  # both servers are there for the whole run
+    weaviate.ask("POST", "schema", schema)
+    wares = [{"class": "Wares", "properties": {"title": each}, "vector": [1, 2]} for each in ("a", "b", "c")]
+    weaviate.ask("POST", "batch/objects", {"objects": wares})
+    own = Path.home() / ".config" / "daglab" / "config.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text(json.dumps({"credentials": {keyed_weaviate.url: {"token_env": "WARES_KEY"}}}))
+    return [{"name": "default", "url": weaviate.url}, {"name": "other", "url": keyed_weaviate.url}]
+
+
+@pytest.fixture
+def project(tmp_path: Path, deployment: Any, models: str, clusters: list[dict[str, str]]) -> Path:
     """A project with something to tell: a config with a model, and the events of what was done."""
     root = tmp_path / "shop"
     (root / ".daglab").mkdir(parents=True)
@@ -69,9 +83,13 @@ def project(tmp_path: Path, deployment: Any, models: str) -> Path:
         "dagster": {"url": deployment.url},
         "models": [{"name": "small", "url": models}],
         "health": {"timeout": 60},
+        "weaviate": {"clusters": clusters},
         "dashboard": {"port": processes.find_free_port()},
     }
     (root / "daglab.yaml").write_text(json.dumps(config))
+    (root / "rename.py").write_text(
+        "def transform(obj):\n    return obj if obj['properties']['title'] != 'b' else None\n"
+    )
     (root / "analysis.ipynb").write_bytes(jupyter_notebooks.written(jupyter_notebooks.notebook("x = 1", "print(x)")))
     (root / "prompts.jsonl").write_text(json.dumps({"text": "four words are here", "tokens": 5, "model": "small"}))
     return root
@@ -89,14 +107,14 @@ def filled(project: Path, cli: Callable[..., Any]) -> dict[str, str]:
 
 def test_there_are_commands_for_every_part() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    for part in ("(3A)", "(3B)", "(3C)", "(3D)", "(5.4)"):
+    for part in ("(3A)", "(3B)", "(3C)", "(3D)", "(5.4)", "(3)"):
         assert "`daglab " in text.split(part)[1].split("\n## ")[0]
 
 
 def test_each_command_does_what_it_is_named_for(project: Path, filled: dict[str, str], cli: Callable[..., Any]) -> None:
     for command in commands():
         words = [filled.get(word, word) for word in shlex.split(command)[1:]]
-        done = cli(*words, cwd=project)
+        done = cli(*words, cwd=project, env={"WARES_KEY": weaviates.KEY})
         good = (0, 4) if command.startswith(JUDGING) else (0,)
         assert done.exit_code in good, (command, done)
         assert "bug" not in done.stderr, (command, done.stderr)
@@ -106,7 +124,10 @@ def test_each_command_does_what_it_is_named_for(project: Path, filled: dict[str,
 
 def test_the_dashboard_answers_where_the_page_says(project: Path) -> None:
     serving = subprocess.Popen(
-        [sys.executable, "-m", "daglab", "dashboard", "--json"], cwd=project, stdout=subprocess.PIPE, env={**os.environ}
+        [sys.executable, "-m", "daglab", "dashboard", "--json"],
+        cwd=project,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "WARES_KEY": weaviates.KEY},
     )
     try:
         told = ""

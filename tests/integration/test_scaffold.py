@@ -297,7 +297,7 @@ def test_a_launched_run_is_shown_though_the_state_can_not_be_written(project: Pa
 def test_templates_of_a_project(project: Path, cli: Cli) -> None:
     found = json.loads(cli("scaffold", "--list-templates", "--json").stdout)["templates"]
     listed = {each["name"]: each for each in found}
-    assert set(listed) == {"default", "minimal", "ml", "asset-group"}
+    assert set(listed) == {"default", "minimal", "ml", "asset-group", "collection"}
     assert all(each["for"] and not each["own"] for each in listed.values())
     ejected = cli("scaffold", "--eject", "minimal")
     path = project / ".daglab" / "templates" / "minimal.py.j2"

@@ -180,7 +180,7 @@ def test_the_command(project: Path, cli: Callable[..., Any]) -> None:
     assert run("--asset", "reports/orders", "--dry-run", "--json", code=8)["ok"] is False
     assert run("--asset", "reports/orders", "--force", "--json")["replaced"] is True
     refused = run("--job", "x", "--json", code=2)
-    assert "--job is for a new notebook" in refused["error"]["message"]
+    assert "--job means nothing here" in refused["error"]["message"]
     assert run("--list-templates", "--json", code=2)["ok"] is False
     assert run("--git-commit", "--json", code=3)["ok"] is False
 

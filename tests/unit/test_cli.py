@@ -86,8 +86,8 @@ def test_options_that_mean_the_same_have_the_same_name_and_text() -> None:
 
 
 def test_every_module_of_commands_is_a_command() -> None:
-    modules = {path.stem for path in (PACKAGE / "commands").glob("*.py")} - {"__init__"}
-    assert set(daglab_cli.NAMES) == modules
+    modules = {path.stem for path in (PACKAGE / "commands").glob("*") if path.name[:2] != "__"}
+    assert {daglab_cli._MODULES.get(name, name) for name in daglab_cli.NAMES} == modules
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
@@ -125,7 +125,11 @@ WRONG = [
     (["discover", "extra"], "Got unexpected extra argument", "daglab discover --help"),
     (["run", "--timeout", "soon", "--job", "x"], "Invalid value for '--timeout'", "daglab run --help"),
     (["run"], "One of --job, --asset-selection", "daglab run --asset-selection orders"),
-    (["scaffold"], "One of --asset, --job and --from-selection is needed", "daglab scaffold --asset orders"),
+    (
+        ["scaffold"],
+        "One of --asset, --job, --from-selection and --collection is needed",
+        "daglab scaffold --asset orders",
+    ),
     (["export"], "Say which notebooks", "daglab export --help"),
     (["--bogus", "discover"], "No such option", "daglab --help"),
     (["run", "--job", ""], "--job is empty", "is a variable unset?"),

@@ -39,6 +39,7 @@ SAMPLES: dict[str, Any] = {
     "security.allowed_operations": ("launchRun", "terminateRun"),
     "models": ({"name": "small", "provider": "someone"},),
     "weaviate.clusters": ({"name": "main", "url": "https://weaviate.example.com"},),
+    "weaviate.protected": ("Docs*", "*_SYSTEM"),
 }
 BY_TYPE: dict[type, Any] = {str: "a sample", int: 4321, float: 12.5, bool: True}
 

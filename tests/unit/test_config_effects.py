@@ -29,6 +29,8 @@ from daglab.exporting import export_entries, exports
 from daglab.launching import dispatch, plans, targets
 from daglab.settings import config, config_keys
 from daglab.storage import places
+from daglab.weaviate import batches, clusters, protection
+from daglab.weaviate.examining import judgements, vitals
 
 Loaded = config.Config
 NAMED = {"DAGLAB_T": "t0ken", "DAGLAB_U": "ann", "DAGLAB_P": "pass"}
@@ -84,6 +86,17 @@ def too_many(settings: Loaded) -> tuple[str, ...]:
     now = datetime.now(timezone.utc)
     gone = exports_command.expired(settings, now, latest.Linked({}), dry_run=True)
     return tuple(each["place"] for each in gone.removed)
+
+
+def batch_sizes(settings: Loaded) -> tuple[int, int]:
+    """How small batches become for a slow Weaviate, and how large for a quick one."""
+    sizes = []
+    for seconds in (100.0, 0.1):
+        pace = batches.pace(settings.weaviate.batch.min, settings.weaviate.batch.max)
+        for _ in range(20):
+            batches._adapt(pace, pace.size, seconds)
+        sizes.append(pace.size)
+    return sizes[0], sizes[1]
 
 
 def labels(settings: Loaded) -> list[str]:
@@ -267,6 +280,25 @@ EFFECTS: dict[str, tuple[dict[str, Any], Any, Look, Any, Any]] = {
         ["weaviate"],
         ["weaviate:main"],
     ),
+    "weaviate.protected": ({}, ("Docs*",), lambda s, _: protection.pattern_of(s, "DocsNext"), None, "Docs*"),
+    "weaviate.max_query_ms": (
+        {},
+        100.0,
+        lambda s, _: judgements.performance(0.2, vitals.limits(s).query_ms).status,
+        "ok",
+        "degraded",
+    ),
+    "weaviate.max_queue": (
+        {},
+        10,
+        lambda s, _: judgements.queue({("s", "n1"): 50}, {("s", "n1"): 40}, vitals.limits(s).queue).status,
+        "ok",
+        "degraded",
+    ),
+    "weaviate.timeout": ({}, 7.0, lambda s, _: clusters.connect(s, "http://x.test").session.timeout, 60.0, 7.0),
+    "weaviate.max_retries": ({}, 0, lambda s, _: clusters.connect(s, "http://x.test").session.retries, 3, 0),
+    "weaviate.batch.min": ({}, 40, lambda s, _: batch_sizes(s)[0], 10, 40),
+    "weaviate.batch.max": ({}, 250, lambda s, _: batch_sizes(s)[1], 1000, 250),
     "security.sandbox_mode": ({}, True, lambda s, _: permitted(s), True, False),
     "security.allowed_operations": (
         {"security.sandbox_mode": True},

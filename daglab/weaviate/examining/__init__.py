@@ -1,0 +1,1 @@
+"""Whether collections are well, and what can be put right."""

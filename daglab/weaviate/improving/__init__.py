@@ -1,0 +1,1 @@
+"""What makes collections better: seen, planned, carried out."""

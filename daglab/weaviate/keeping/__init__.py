@@ -1,0 +1,1 @@
+"""Collections kept in files, and brought back."""

@@ -1,0 +1,1 @@
+"""Figures of collections: what a server and its listener tell, looks, screens."""

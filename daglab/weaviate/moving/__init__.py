@@ -1,0 +1,1 @@
+"""Collections moved to another cluster while they are written to."""

@@ -1,0 +1,116 @@
+"""`daglab collections migrate` from three nodes: all replicas are read-only, and what is lost is noticed."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daglab.settings import config
+from daglab.weaviate import api, clusters, comparisons, journals, rest, transfers
+from daglab.weaviate.moving import freezing
+from tests import migrations, weaviates
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[weaviates.Server]]:
+    if not weaviates.program().exists():
+        pytest.skip(f"Weaviate {weaviates.VERSION} is not installed")
+    with weaviates.serving(tmp_path_factory.mktemp("three"), nodes=3) as servers:
+        yield servers
+
+
+def side(server: weaviates.Server, name: str) -> transfers.Side:
+    return transfers.Side(clusters.connect(config.load(), server.url), name)
+
+
+def make(server: weaviates.Server, name: str, *, factor: int, shards: int, tenants: bool = False) -> None:
+    server.ask(
+        "POST",
+        "schema",
+        {
+            "class": name,
+            "vectorizer": "none",
+            "properties": [{"name": "t", "dataType": ["text"]}],
+            "replicationConfig": {"factor": factor},
+            **({"multiTenancyConfig": {"enabled": True}} if tenants else {"shardingConfig": {"desiredCount": shards}}),
+        },
+    )
+
+
+def told(servers: list[weaviates.Server], name: str) -> dict[str, list[str]]:
+    """What each node says of its own replicas."""
+    found: dict[str, list[str]] = {}
+    for server in servers:
+        for node in server.ask("GET", f"nodes/{name}", output="verbose")["nodes"]:
+            for each in node["shards"] or () if node["name"] == server.name else ():
+                found.setdefault(each["name"], []).append(each["vectorIndexingStatus"])
+    return found
+
+
+def test_each_replica_is_read_only_when_a_freeze_returns(three: list[weaviates.Server], tmp_path: Path) -> None:
+    make(three[0], "MigReplicas", factor=2, shards=3)
+    here = side(three[1], "MigReplicas")
+    with journals.opened(tmp_path, {"kind": "migrate", "collection": "MigReplicas"}) as journal:
+        [kept, *others] = sorted(freezing.freeze(journal, here))
+        freezing.thaw(journal, here)
+        api.set_shard_status(here.cluster, here.name, kept, api.READONLY)
+        while told(three, here.name)[kept] != [api.READONLY] * 2:
+            time.sleep(0.05)
+        for _ in range(3):
+            assert set(freezing.freeze(journal, here)) == {kept, *others}
+            assert told(three, here.name) == {each: [api.READONLY] * 2 for each in (kept, *others)}
+            assert freezing.is_whole(here, {})
+            freezing.thaw(journal, here)
+            assert {each: told(three, here.name)[each] for each in others} == {each: [api.READY] * 2 for each in others}
+            assert told(three, here.name)[kept] == [api.READONLY] * 2
+
+
+def test_a_collection_with_replicas_is_moved_with_its_tenants(
+    three: list[weaviates.Server], cli: Callable[..., Any], tmp_path: Path
+) -> None:
+    make(three[0], "MigThree", factor=3, shards=1, tenants=True)
+    three[0].ask("POST", "schema/MigThree/tenants", [{"name": each} for each in ("a", "cold")])
+    for number, tenant in enumerate(("a", "cold")):
+        made = migrations.ids(random.Random(number), 50)
+        migrations.put(three[0], [{"class": "MigThree", "id": each, "tenant": tenant} for each in made])
+    three[0].ask("PUT", "schema/MigThree/tenants", [{"name": "cold", "activityStatus": "COLD"}])
+    (tmp_path / "daglab.yaml").touch()
+    words = ["--cluster", three[0].url, "--target", three[1].url, "--as", "MigThreeNew", "--yes"]
+    done = cli("collections", "migrate", "MigThree", *words)
+    assert done.exit_code == 0, (done.stdout, done.stderr)
+    for name in ("MigThree", "MigThreeNew"):
+        listed = three[2].ask("GET", f"schema/{name}/tenants")
+        assert {each["name"]: each["activityStatus"] for each in listed} == {"a": "HOT", "cold": "COLD"}
+        three[2].ask("PUT", f"schema/{name}/tenants", [{"name": "cold", "activityStatus": "HOT"}])
+    assert len(migrations.state(three[2], "MigThreeNew")) == 100
+    assert set(told(three, "MigThree")["a"]) == {api.READY}
+
+
+def test_two_halves_that_are_the_same_are_not_called_good(
+    three: list[weaviates.Server], cli: Callable[..., Any], tmp_path: Path
+) -> None:
+    made = migrations.ids(random.Random(7), 200)
+    for name in ("MigHalf", "MigOtherHalf"):
+        make(three[0], name, factor=1, shards=3)
+        migrations.put(three[0], [{"class": name, "id": each} for each in made])
+    one, other = side(three[0], "MigHalf"), side(three[0], "MigOtherHalf")
+    assert comparisons.compare(one, other).is_none
+    three[2].kill()
+    while any(each.name == "n3" for each in api.nodes(one.cluster, shards=False)):
+        time.sleep(0.1)
+    assert len(migrations.state(three[0], "MigHalf")) < 200  # it says no word of the others
+    with pytest.raises(rest.Failed, match="not all is counted"):
+        comparisons.compare(one, other)
+    (tmp_path / "daglab.yaml").touch()
+    words = ["--cluster", three[0].url, "--target", three[1].url, "--as", "MigHalfNew", "--yes"]
+    for more in ((), ("--no-verify",), ("--resume",)):
+        if "--resume" not in more:
+            cli("collections", "migrate", "MigHalf", *words, "--abort")
+        done = cli("collections", "migrate", "MigHalf", *words, *more)
+        assert done.exit_code == 5, (done.stdout, done.stderr)
+    assert migrations.is_writable(three[0], "MigHalf")

@@ -1,0 +1,108 @@
+"""Plans carried out against a server that fails, from canned answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import requests
+import responses
+
+from daglab import errors
+from daglab.commands.collection import optimize
+from daglab.settings import config
+from daglab.weaviate import clusters, rest
+from daglab.weaviate.improving import improvements, indexes, plans, replication, tunings
+
+URL = "http://weaviate.test"
+MOVES = f"{URL}/v1/replication/replicate"
+
+
+@pytest.fixture
+def cluster() -> rest.Cluster:
+    return clusters.connect(config.load(), URL)
+
+
+def step(kind: str, task: str | None = None) -> improvements.Step:
+    path = replication.PATH if kind == "rebalance" else "schema/Docs/properties/n/index/filterable/rebuild"
+    figures = {"property": "n", "index": "filterable"}
+    return improvements.Step(
+        plans.Action(kind, "Do it", "Why", figures, (1, 39, 0), None, None, "POST", path, {"a": 1}, task)
+    )
+
+
+def task(status: str, error: str = "") -> dict[str, Any]:
+    return {"reindex": [{"id": "t", "status": status, "error": error, "units": [{"progress": 0.5}], "payload": {}}]}
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("answer", "state", "problem"),
+    [
+        (task("FINISHED"), "done", None),
+        (task("FAILED", "a disk is full"), "failed", "a disk is full"),
+        (task("CANCELLED"), "cancelled", None),
+        ({}, "failed", "The server does not know its task any more."),
+    ],
+)
+def test_a_task_is_followed_to_each_of_its_ends(
+    cluster: rest.Cluster, answer: dict[str, Any], state: str, problem: str | None
+) -> None:
+    responses.get(f"{URL}/v1/tasks", json=task("STARTED"))
+    responses.get(f"{URL}/v1/tasks", json=answer)
+    it, seen = step("reindex", "t"), []
+    improvements.carry_out(cluster, [it], lambda each: seen.append(each.state), 60)
+    assert (it.state, it.problem, seen[0], seen[-1]) == (state, problem, "running", state)
+
+
+@responses.activate
+@pytest.mark.parametrize(("state", "ends"), [("READY", "done"), ("CANCELLED", "cancelled")])
+def test_a_move_is_followed_to_each_of_its_ends(cluster: rest.Cluster, state: str, ends: str) -> None:
+    responses.post(MOVES, json={"id": "m"})
+    status = {"state": state, "errors": [{"message": "no room"}]}
+    responses.get(f"{MOVES}/m", json={"id": "m", "status": {"state": "HYDRATING"}})
+    responses.get(f"{MOVES}/m", json={"id": "m", "status": status})
+    it = step("rebalance")
+    improvements.carry_out(cluster, [it], lambda _: None, 60)
+    assert (it.state, it.problem) == (ends, None if ends == "done" else "no room")
+
+
+@responses.activate
+def test_a_move_whose_answer_is_lost_is_not_asked_for_again(cluster: rest.Cluster) -> None:
+    responses.post(MOVES, body=requests.ConnectionError("cut"))
+    with pytest.raises(errors.OutcomeUnknown):
+        improvements.carry_out(cluster, [step("rebalance")], lambda _: None, 60)
+    assert len(responses.calls) == 1
+
+
+@responses.activate
+def test_moves_that_are_off_are_not_set_up(cluster: rest.Cluster) -> None:
+    responses.get(f"{URL}/v1/replication/sharding-state", status=501)
+    with pytest.raises(errors.NotSetUp, match="switched off"):
+        replication.replicas(cluster, "Docs")
+
+
+@responses.activate
+def test_an_older_server_has_no_indexes_to_tell(cluster: rest.Cluster) -> None:
+    responses.get(f"{URL}/v1/schema/Docs/indexes", status=404, json={"code": 404, "message": "not found"})
+    with pytest.raises(rest.Missing):
+        indexes.listed(cluster, "Docs")
+
+
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt, 130), (errors.Terminated, 143)])
+def test_who_stops_it_is_told_that_it_goes_on(
+    cluster: rest.Cluster, monkeypatch: pytest.MonkeyPatch, stop: type[BaseException], code: int
+) -> None:
+    def stopped(*_: Any) -> None:
+        raise stop
+
+    monkeypatch.setattr(improvements, "carry_out", stopped)
+    picture = plans.Picture("main", "Docs", (1, 39, 0), {"class": "Docs"}, [], 0, None, {}, ())
+    steps = [step("reindex", "t")]
+    with pytest.raises(errors.Interrupted) as raised:
+        optimize.carry_out(cluster, tunings.Tuning(picture, "auto", [], []), 60, steps, {"name": "Docs"})
+    assert (raised.value.exit_code, "goes on in the server" in raised.value.message) == (code, True)
+    assert "--analyze" in str(raised.value.hint)
+    result = json.loads(json.dumps(raised.value.result))
+    assert (result["ok"], [each["task"] for each in result["undone"]], result["done"]) == (False, [None], [])

@@ -1,0 +1,98 @@
+"""A transform file in its child process, without a server."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daglab import errors
+from daglab.weaviate.copying import transforms
+
+OBJECTS: list[dict[str, Any]] = [
+    {
+        "id": f"00000000-0000-4000-8000-{n:012d}",
+        "properties": {"n": n},
+        "vector": [0.1, n],
+        "vectors": {"m": [[1.5, 2.0], [3.0, 4.0]]},
+    }
+    for n in range(250)
+]
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def opened(tmp_path: Path, said: list[str], request: pytest.FixtureRequest) -> Iterator[transforms.Transform]:
+    path = tmp_path / "t.py"
+    path.write_text(request.param)
+    with transforms.opened(path, [sys.executable], dict(os.environ), 20, said.append) as transform:
+        yield transform
+
+
+@pytest.mark.parametrize("opened", ["def transform(obj):\n    return obj\n"], indirect=True)
+def test_what_is_left_as_it_is_comes_back_the_same(opened: transforms.Transform) -> None:
+    assert transforms.changed(opened, OBJECTS) == OBJECTS
+    assert transforms.schema(opened, {"class": "A"}) == {"class": "A"}
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [
+        "print('loaded')\n"
+        "def transform(obj):\n"
+        "    print('seen', obj['properties']['n'])\n"
+        "    if obj['properties']['n'] == 3: return None\n"
+        "    obj['vector'][1] = 7.5\n"
+        "    obj['vectors'] = {'m': [[9, 9.5]], 'x': [1]}\n"
+        "    return obj\n"
+        "def transform_schema(schema):\n"
+        "    return {**schema, 'description': 'x'}\n"
+    ],
+    indirect=True,
+)
+def test_what_is_changed_comes_back_changed(opened: transforms.Transform, said: list[str]) -> None:
+    found = transforms.changed(opened, OBJECTS[:5])
+    assert found[3] is None
+    assert found[4] == {
+        "id": OBJECTS[4]["id"],
+        "properties": {"n": 4},
+        "vector": [0.1, 7.5],
+        "vectors": {"m": [[9.0, 9.5]], "x": [1.0]},
+    }
+    assert transforms.schema(opened, {"class": "A"}) == {"class": "A", "description": "x"}
+    assert said == ["loaded", *(f"seen {n}" for n in range(5))]
+
+
+@pytest.mark.parametrize("opened", ["def transform(obj):\n    return {**obj, 'class': 'B'}\n"], indirect=True)
+def test_what_has_no_place_in_an_object_is_refused(opened: transforms.Transform) -> None:
+    with pytest.raises(errors.NotGood, match="it has class beside id"):
+        transforms.changed(opened, OBJECTS[:1])
+
+
+@pytest.mark.parametrize("opened", ["def transform(obj):\n    return 1 / obj['properties']['n']\n"], indirect=True)
+def test_a_failure_names_object_file_and_line(opened: transforms.Transform) -> None:
+    with pytest.raises(errors.NotGood, match=rf"t\.py, line 2, object {OBJECTS[0]['id']}: ZeroDivisionError"):
+        transforms.changed(opened, OBJECTS)
+    with pytest.raises(errors.NotGood, match="a float"):  # it goes on answering
+        transforms.changed(opened, OBJECTS[1:])
+
+
+def test_nothing_of_it_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "t.py"
+    path.write_text("import os\nprint(os.getpid())\ndef transform(obj):\n    while True: pass\n")
+    said: list[str] = []
+    with (
+        pytest.raises(errors.TimedOut),
+        transforms.opened(path, [sys.executable], dict(os.environ), 3, said.append) as transform,
+    ):
+        transforms.changed(transform, OBJECTS)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(said[0]), 0)
