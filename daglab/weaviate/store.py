@@ -72,21 +72,13 @@ def fetch(cluster: rest.Cluster, name: str, uuid: str, *, tenant: str | None = N
         return None
 
 
-def put_objects(cluster: rest.Cluster, body: bytes, consistency: str | None = None) -> list[str | None]:
+def put_objects(cluster: rest.Cluster, body: bytes) -> list[str | None]:
     """Write a batch, which is `{"objects": [...]}` as JSON; for each what is wrong with it, None for nothing.
 
     An object that is there is replaced. A good answer (200) says nothing of the single objects: each is looked at.
     Raises `Refused` and `Failed` where the batch was refused as a whole.
     """
-    response = rest.answer(
-        cluster,
-        "POST",
-        "batch/objects",
-        operation="putObjects",
-        repeatable=True,
-        data=body,
-        query={"consistency_level": consistency},
-    )
+    response = rest.answer(cluster, "POST", "batch/objects", operation="putObjects", repeatable=True, data=body)
     return _results(cluster, response, "batch/objects")
 
 

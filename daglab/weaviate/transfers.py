@@ -17,9 +17,8 @@ from typing import Any
 from daglab import errors, web
 from daglab.weaviate import api, batches, cursors, journals, objects, rest, schemas, store, tenants
 
-Change = Callable[
-    [Sequence[dict[str, Any]]], Sequence["dict[str, Any] | None"]
-]  # what a transformation makes of a page
+# What a transformation makes of a page: an object, or None, for each.
+Change = Callable[[Sequence[dict[str, Any]]], Sequence["dict[str, Any] | None"]]
 Tell = Callable[["Tally"], None]
 
 MOST_REFERENCES = 1000  # of a request

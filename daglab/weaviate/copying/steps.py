@@ -108,7 +108,7 @@ def _check_counts(copy: copies.Copy, journal: journals.Journal, outcome: copies.
     if outcome.target_count != outcome.objects:
         raise errors.NotGood(
             f"{outcome.objects:,} objects were written, and {into.name} has {outcome.target_count:,}.",
-            "Did somebody else write to it, or a transform give the same id to several?",
+            "Did somebody else write to it? Delete it, and copy again.",
         )
     if unmoved and outcome.source_count != outcome.read:
         raise errors.NotGood(
