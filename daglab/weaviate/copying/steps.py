@@ -101,6 +101,8 @@ def _fill(
 def _check_counts(copy: copies.Copy, journal: journals.Journal, outcome: copies.Outcome) -> None:
     """Count both sides. Raises `NotGood` when what was written, or read, is not what is there."""
     into, before = copies.place(copy, journal), (journal.last("options") or {}).get("before")
+    for side in (copy.source, into):
+        comparisons.counted(side)  # a cluster that has lost a node lists and counts what is left, without a word
     outcome.source_count, _ = copies.count_of(copy.source)
     outcome.target_count, _ = copies.count_of(into)
     unmoved = before == copies.count_of(copy.source, active_only=True)[0]

@@ -170,7 +170,7 @@ def _tenants(
         return
 
     def note(tenant: str, status: str) -> None:
-        journal.note("activated", tenant=tenant, status=status)
+        journal.note(journals.ACTIVATED, tenant=tenant, status=status)
 
     for tenant, status in head.tenants.items():
         if place.tenant is not None and tenant < place.tenant:
@@ -181,7 +181,7 @@ def _tenants(
             with tenants.readable(cluster, head.collection, tenant, status, note):
                 yield tenant
             if status != tenants.ACTIVE:
-                journal.note("put back", tenant=tenant)
+                journal.note(journals.PUT_BACK, tenant=tenant)
         except (rest.Refused, rest.Missing, errors.TimedOut):
             if tenant in api.tenants(cluster, head.collection):
                 raise
