@@ -19,7 +19,7 @@ from typing import Any
 
 import daglab
 from daglab import errors, files
-from daglab.weaviate import api, cursors, journals, rest, schemas, tenants
+from daglab.weaviate import api, comparisons, cursors, journals, rest, schemas, tenants, transfers
 from daglab.weaviate.keeping import archive_lines
 
 KIND = "backup"
@@ -155,6 +155,7 @@ def _write(
             what = f"the tenant {tenant}" if tenant else name
             place.changed.append(f"{what} had {place.before} objects, then {now}; {place.here} are in the file")
     _compare(cluster, schema, head, place)
+    comparisons.counted(transfers.Side(cluster, name))  # raises where a node is lost, whose objects nobody lists
     end = archive_lines.End(place.objects, place.chain, place.changed[:MOST_TOLD])
     _append(descriptor, place, archive_lines.end_member(end))
     place.done = True
