@@ -83,7 +83,7 @@ class Operation:
     @property
     def memory_growth(self) -> int:
         """By how many bytes the operation has raised that peak; 0 when it stayed below an earlier one."""
-        return self.peak_memory - self._begun[2]
+        return max(0, self.peak_memory - self._begun[2])
 
     def _end(self, kind: type[BaseException] | None) -> None:
         self._ended = _figures()

@@ -119,10 +119,10 @@ def test_bash_completes_with_it(cli: Cli, tmp_path: Path, need: Callable[[object
     (tmp_path / "script").write_text(cli("completion", "bash").stdout)
     (tmp_path / "daglab").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m daglab "$@"\n')
     (tmp_path / "daglab").chmod(0o755)
-    code = "source ./script; COMP_WORDS=(daglab co); COMP_CWORD=1; _daglab_completion daglab; echo ${COMPREPLY[@]}"
+    code = "source ./script; COMP_WORDS=(daglab con); COMP_CWORD=1; _daglab_completion daglab; echo ${COMPREPLY[@]}"
     env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", code], env=env, capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.split() == ["config", "completion"]
+    assert done.stdout.split() == ["config"]
 
 
 def test_a_secret_in_a_header_is_not_shown(cli: Cli) -> None:

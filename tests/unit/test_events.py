@@ -404,3 +404,14 @@ def test_no_signed_address_is_recorded(project: Path) -> None:
     assert "d0d0cafe99" not in json.dumps(line)
     assert line["target"] == line["usage"][0]["labels"]["source"] == line["detail"]["link"][0]
     assert (line["target"][:8], line["usage"][0]["labels"]["kind"], line["detail"]["left"]) == ("https://", "a/b", None)
+
+
+def test_the_peak_is_not_that_of_who_started_it() -> None:
+    asked = "from daglab import events; print(events.peak_memory())"
+    parent = (
+        "import subprocess, sys\n"
+        "much = b'x' * (300 << 20)\n"
+        f"sys.exit(subprocess.run([sys.executable, '-c', {asked!r}]).returncode)"
+    )
+    done = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True)
+    assert 1_000_000 < int(done.stdout) < 200_000_000
