@@ -91,23 +91,6 @@ def put_references(cluster: rest.Cluster, references: Sequence[Mapping[str, Any]
     return [refused if each is None else each for each in results] if refused else results
 
 
-def set_references(
-    cluster: rest.Cluster,
-    name: str,
-    uuid: str,
-    prop: str,
-    beacons: Sequence[Mapping[str, Any]],
-    tenant: str | None = None,
-) -> None:
-    """Have a property of an object refer to just these, which have to be there.
-
-    Where it is told to refer to nothing, a server adds no references by `put_references` any more; an object that is
-    written anew without the property takes them.
-    """
-    path = f"objects/{rest.segment(name)}/{rest.segment(uuid)}/references/{rest.segment(prop)}"
-    rest.change(cluster, "PUT", path, "putReferences", list(beacons), tenant=tenant)
-
-
 def delete_objects(cluster: rest.Cluster, name: str, ids: Sequence[str], *, tenant: str | None = None) -> int:
     """Delete the objects with these ids; how many there were. Raises `Failed` when one could not be deleted."""
     match = {"class": name, "where": {"path": ["id"], "operator": "ContainsAny", "valueTextArray": list(ids)}}

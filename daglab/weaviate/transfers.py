@@ -116,7 +116,7 @@ def references_of(
                 found = [each for each in (change(page.objects) if change else page.objects) if each is not None]
                 last = str(page.objects[-1]["id"])
                 journal.note("references", tenant=tenant, after=after, upto=last, **_figures(tally))
-                failed = _surely(target, tenant, after, found, referring, renamed) if found else []
+                failed = write_references(target, tenant, after, found, referring, renamed) if found else []
                 tally.references += sum(
                     len(objects.beacons(each, name, renamed)) for each in found for name in referring
                 )
@@ -149,24 +149,31 @@ def put_back(source: Side, journal: journals.Journal) -> None:
         journal.note(journals.PUT_BACK, tenant=tenant)
 
 
-def _surely(
+def write_references(
     target: Side,
     tenant: str | None,
     after: str,
     found: Sequence[Mapping[str, Any]],
     referring: Collection[str],
     renamed: Mapping[str, str],
+    *,
+    in_doubt: bool = False,
 ) -> list[batches.Failure]:
-    """Add what objects behind `after` refer to, from the beginning where an answer was lost."""
+    """Add what objects refer to, which come next behind the id `after`; those references that could not be.
+
+    Where an answer is lost, or an earlier try leaves it `in_doubt`, what is there is taken away first.
+    """
     for attempt in range(batches.TRIES):
         try:
+            if in_doubt:
+                _forget(target, tenant, after, str(found[-1]["id"]), referring)
             failed = add_references(target, tenant, found, referring, renamed)
             return _really(target, tenant, after, found, referring, renamed, failed) if failed else []
         except (web.AnswerLost, rest.Failed):
             if attempt + 1 == batches.TRIES:
                 raise
+            in_doubt = True
             time.sleep(web.delay(attempt))
-            _forget(target, tenant, after, str(found[-1]["id"]), referring)
     raise AssertionError
 
 

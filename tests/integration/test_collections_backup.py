@@ -19,9 +19,10 @@ from typing import Any
 
 import pytest
 
+from daglab import errors
 from daglab.settings import config
 from daglab.weaviate import api, batches, clusters, comparisons, journals, rest, store, tenants, transfers
-from daglab.weaviate.keeping import archive_lines, archives
+from daglab.weaviate.keeping import archive_lines, archives, revivals
 from tests import weaviates
 
 Cli = Callable[..., Any]
@@ -290,6 +291,40 @@ def test_a_killed_restore_goes_on(
         assert hashes(weaviate, "KilledRestore") == before, f"seed {seed}"
         assert not list(tmp_path.glob(".*"))
     assert resumed
+
+
+def test_references_that_may_have_been_written_are_there_once(
+    cluster: rest.Cluster,
+    weaviate: weaviates.Server,
+    run: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also those to what is not there, and those of the portions before."""
+    make_plain(cluster, "InDoubt", 1200)
+    one = sorted(hashes(weaviate, "InDoubt"))[700]  # of the second portion
+    begin = "weaviate://localhost/InDoubt"
+    dangling = {"from": f"{begin}/{one[1]}/next", "to": f"{begin}/{uuid.UUID(int=9)}"}
+    assert store.put_references(cluster, [dangling]) == [None]
+    before = hashes(weaviate, "InDoubt")
+    assert run("backup", "InDoubt", "--output", "doubt.gz")[0] == 0
+    api.delete(cluster, "InDoubt")
+    real, calls = transfers.write_references, []
+
+    def lost(*args: Any, **kwargs: Any) -> Any:
+        calls.append(real(*args, **kwargs))
+        if len(calls) == 2:
+            raise errors.Unreachable("The answer is lost.", "Try again.")
+        return calls[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(transfers, "write_references", lost)
+        plan = revivals.planned(tmp_path / "doubt.gz")
+        with pytest.raises(errors.Unreachable):
+            revivals.restore(cluster, plan, batches.pace(10, 1000), root=tmp_path, tell=lambda *_: None)
+    code, found = run("restore", "doubt.gz")
+    assert (code, found["resumed"], found["references"], found["failed"]) == (0, True, 601, [])
+    assert hashes(weaviate, "InDoubt") == before
 
 
 def test_a_killed_backup_puts_its_tenant_back(

@@ -9,25 +9,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from daglab import errors
-from daglab.weaviate import (
-    api,
-    batches,
-    comparisons,
-    cursors,
-    journals,
-    objects,
-    rest,
-    schemas,
-    store,
-    tenants,
-    transfers,
-)
+from daglab.weaviate import api, batches, comparisons, cursors, journals, objects, rest, schemas, tenants, transfers
 from daglab.weaviate.keeping import archive_lines
 
 KIND = "restore"
@@ -185,7 +173,7 @@ def _objects(
     last = _last(journal, "objects", found)
     read, found.objects = int(last["read"]), int(last["written"])
     with contextlib.closing(_portions(cluster, plan, read)) as portions:
-        for tenant, portion in portions:
+        for tenant, _, portion in portions:
             bare = {str(each["id"]) for each in portion if objects.lacking(each, vectors)}
             sent = [
                 objects.outgoing(each, plan.name, tenant=tenant, without=referring)
@@ -206,7 +194,7 @@ def _references(
 ) -> None:
     """Write what the objects refer to, now that they are all there.
 
-    To add a reference twice makes two of it: so those of the portion that an earlier try was at are set one by one.
+    To add a reference twice makes two of it: so those of the portion that an earlier try was at are taken away first.
     """
     referring = schemas.references(plan.schema)
     if not referring:
@@ -217,10 +205,11 @@ def _references(
     target = transfers.Side(cluster, plan.name)
     journal.note("references", read=read, written=found.references, begun=True)
     with contextlib.closing(_portions(cluster, plan, read)) as portions:
-        for tenant, portion in portions:
-            write = _set_references if in_doubt else transfers.add_references
+        for tenant, after, portion in portions:
+            failed = transfers.write_references(
+                target, tenant, after, portion, list(referring), plan.renamed, in_doubt=in_doubt
+            )
             in_doubt = False
-            failed = write(target, tenant, portion, referring, plan.renamed)
             read += len(portion)
             wanted = sum(len(objects.beacons(each, prop, {})) for each in portion for prop in referring)
             found.references += wanted - len(failed)
@@ -228,29 +217,6 @@ def _references(
             told = [vars(each) for each in failed]
             journal.note("references", read=read, written=found.references, begun=True, failed=told)
             tell("Restoring references", read)
-
-
-def _set_references(
-    target: transfers.Side,
-    tenant: str | None,
-    found: Sequence[Mapping[str, Any]],
-    referring: Iterable[str],
-    renamed: Mapping[str, str],
-) -> list[batches.Failure]:
-    """Have objects refer to what they are to refer to, whatever they do by now; those that could not be.
-
-    To take them away first and add them then will not do: of a list that is empty, Weaviate says it is no reference.
-    """
-    failed = []
-    for each in found:
-        for prop in referring:
-            if beacons := objects.beacons(each, prop, renamed):
-                uuid, listed = str(each["id"]), [{"beacon": beacon} for beacon in beacons]
-                try:
-                    store.set_references(target.cluster, target.name, uuid, prop, listed, tenant)
-                except (rest.Refused, rest.Missing) as error:
-                    failed += [batches.Failure(f"{target.name}/{uuid}/{prop}", error.message)] * len(beacons)
-    return failed
 
 
 def _last(journal: journals.Journal, stage: str, found: Outcome) -> dict[str, Any]:
@@ -266,22 +232,28 @@ def _last(journal: journals.Journal, stage: str, found: Outcome) -> dict[str, An
 
 
 def _portions(
-    cluster: rest.Cluster, plan: Plan, after: int
-) -> Generator[tuple[str | None, list[dict[str, Any]]], None, None]:
-    """The objects of the file behind so many, a portion of one tenant at a time; a tenant is active meanwhile."""
-    source = archive_lines.found_in(plan.path, after)
+    cluster: rest.Cluster, plan: Plan, read: int
+) -> Generator[tuple[str | None, str, list[dict[str, Any]]], None, None]:
+    """The objects of the file after those that are `read`, a portion of one tenant at a time.
+
+    Each with its tenant, which is active meanwhile, and the id of the object before it there ("" for the first).
+    """
+    source = archive_lines.found_in(plan.path, max(0, read - 1))
+    before = next(source)[0] if read else {}
     for tenant, group in itertools.groupby(source, lambda each: each[0].get("tenant")):
         with _readable(cluster, plan, tenant):
+            after = str(before["id"]) if before and before.get("tenant") == tenant else ""
             portion: list[dict[str, Any]] = []
             size = 0
             for found, length in group:
                 portion.append(found)
                 size += length
                 if len(portion) >= PORTION or size >= PORTION_BYTES:
-                    yield tenant, portion
+                    yield tenant, after, portion
+                    after = str(portion[-1]["id"])
                     portion, size = [], 0
             if portion:
-                yield tenant, portion
+                yield tenant, after, portion
 
 
 def _readable(cluster: rest.Cluster, plan: Plan, tenant: str | None) -> contextlib.AbstractContextManager[None]:
