@@ -275,6 +275,7 @@ FLOORS = [
         "weaviate.improving.surveys",
         "weaviate.lifecycle",
         "weaviate.measuring.looks",
+        "weaviate.placement",
         "weaviate.transfers",
     ],
     [

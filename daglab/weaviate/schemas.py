@@ -7,11 +7,23 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from daglab import errors
+
 # What Weaviate takes as the name of a collection, and of an alias.
 NAME = re.compile(r"[A-Z][_0-9A-Za-z]{0,254}")
 # What a server adds, and refuses or ignores when it is sent back.
 _OF_THE_SERVER = ("bucketGeneration", "searchableBlockmax")
 _PRIMITIVE_BEGIN = "abcdefghijklmnopqrstuvwxyz"  # a data type that begins with a capital is a collection
+
+
+def check_name(name: str) -> None:
+    """Raises `InvalidInput` for a name that Weaviate does not take, with one near it that it does."""
+    if not NAME.fullmatch(name):
+        better = re.sub(r"[^_0-9A-Za-z]", "_", name[:1].upper() + name[1:])
+        told = f" Take {better}, say." if NAME.fullmatch(better) else ""
+        raise errors.InvalidInput(
+            f"{name!r} is no name of a collection.", f"A capital first, then letters, digits and `_`.{told}"
+        )
 
 
 def portable(schema: Mapping[str, Any], name: str | None = None) -> dict[str, Any]:

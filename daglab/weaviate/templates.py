@@ -83,12 +83,7 @@ def remove(root: Path, name: str) -> Path:
 
 def named(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A schema for a collection `name`. Raises `InvalidInput` for a name that Weaviate does not take."""
-    if not schemas.NAME.fullmatch(name):
-        better = name[:1].upper() + name[1:]
-        hint = (
-            f"Did you mean {better}?" if schemas.NAME.fullmatch(better) else "A capital, then letters, digits and `_`."
-        )
-        raise errors.InvalidInput(f"{name!r} is no name of a collection.", hint)
+    schemas.check_name(name)
     return schemas.portable({"class": name, **schema}, name)
 
 

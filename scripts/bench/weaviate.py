@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -29,6 +28,7 @@ import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
+from daglab import events
 from daglab.settings import config
 from daglab.weaviate import api, batches, clusters, journals, schemas, transfers
 from tests import weaviates
@@ -108,7 +108,7 @@ def transfer(url: str, kind: str, name: str, number: int) -> dict[str, float]:
         seconds = time.perf_counter() - started
     if tally.written != number or tally.failed:
         sys.exit(f"{tally.written} of {number} objects were copied, {len(tally.failed)} failed")
-    return {"seconds": seconds, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return {"seconds": seconds, "peak_mib": events.peak_memory() / 2**20}
 
 
 def class_of(kind: str) -> str:

@@ -162,7 +162,7 @@ def test_a_copy_is_faithful(cluster: rest.Cluster, copy: Cli, cli: Cli, tmp_path
     assert unfinished(tmp_path) == []
     assert not (tmp_path / ".daglab").exists()
     code, found = copy("CopyRich", "CopyRich2")
-    assert (code, found["error"]["code"]) == (7, "invalid_input")
+    assert (code, found["error"]["code"]) == (8, "taken")
     assert "--overwrite" in found["error"]["hint"]
     said = cli("collections", "copy", "CopyRich", "CopyRich3", "--schema-only")
     assert (said.exit_code, api.counts(cluster, ["CopyRich3"])) == (0, {"CopyRich3": 0})
@@ -351,7 +351,7 @@ def test_overwriting_replaces_and_aliases_stay(cluster: rest.Cluster, copy: Cli,
     code, found = copy("CopyNew", "CopyOld", "--overwrite", "--yes", env=env)
     assert (code, "protected" in found["error"]["message"]) == (6, True)
     assert api.counts(cluster, ["CopyOld"]) == {"CopyOld": 7}
-    code, found = copy("CopyNew", "CopyOld", "--overwrite", "--yes")
+    code, found = copy("CopyNew", "CopyOld", "--overwrite", "--yes", "--unprotect", env=env)
     assert (code, found["objects"], found["replaced"]) == (0, 60, True), found
     is_same(cluster, "CopyNew", "CopyOld")
     assert set(api.schemas(cluster)) == before

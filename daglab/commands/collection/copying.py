@@ -36,6 +36,7 @@ class Given:
     target_auth: str | None
     schema_only: bool
     overwrite: bool
+    unprotect: bool
     script: Path | None
     dry_run: bool
     limit: int | None
@@ -75,7 +76,7 @@ def planned(
     root: Path, given: Given, source: rest.Cluster, target: rest.Cluster, transform: transforms.Transform | None
 ) -> copies.Copy:
     """What is to be copied. Raises where the names or the target's cluster do not allow it."""
-    from daglab.weaviate import rest, schemas, transfers
+    from daglab.weaviate import placement, rest, schemas, transfers
     from daglab.weaviate.copying import copies, transforms
 
     into = transfers.Side(target, given.destination)
@@ -85,6 +86,7 @@ def planned(
         {},
         schema_only=given.schema_only,
         overwrite=given.overwrite,
+        unprotect=given.unprotect,
         script=transforms.identity(given.script) if given.script else None,
         change=(lambda page: transforms.changed(transform, page)) if transform else None,
     )
@@ -99,7 +101,7 @@ def planned(
     if transform:
         schema = {**transforms.schema(transform, schema), "class": into.name}
     copy = dataclasses.replace(copy, source=side, schema=schema)
-    copies.check_target(copy)
+    placement.check(target, schema)
     return copy
 
 
@@ -260,6 +262,7 @@ def copy_collection(settings: config.Config, given: Given, event: events.Event) 
 )
 @click.option("--schema-only", is_flag=True, help="Make the collection, without tenants and objects.")
 @click.option("--overwrite", is_flag=True, help="Replace DST, once all is copied beside it and verified.")
+@click.option("--unprotect", is_flag=True, help="Replace it even where weaviate.protected protects it.")
 @click.option(
     "--transform",
     "script",
@@ -283,6 +286,7 @@ def command(
     target_auth: str | None,
     schema_only: bool,
     overwrite: bool,
+    unprotect: bool,
     script: Path | None,
     dry_run: bool,
     limit: int | None,
@@ -307,8 +311,8 @@ def command(
         raise errors.WrongUsage("--limit says how many objects --dry-run shows.", "Add --dry-run, or leave it out.")
     settings = config.load(output.flags())
     given = Given(
-        source, destination, cluster, auth, target, target_auth, schema_only, overwrite, script, dry_run, limit, yes,
-        as_json,
+        source, destination, cluster, auth, target, target_auth, schema_only, overwrite, unprotect, script, dry_run,
+        limit, yes, as_json,
     )  # fmt: skip
     with events.recording(settings.root, "collections copy") as event:
         event.target = source

@@ -72,7 +72,7 @@ def create_command(
       daglab collections create Articles --like Notes --set replicationConfig.factor=3
       daglab collections create Articles --schema-file schema.json --dry-run
     """
-    from daglab.weaviate import api, clusters
+    from daglab.weaviate import api, clusters, placement
 
     settings = config.load(output.flags())
     sources = {"--template": template, "--schema-file": schema_file, "--like": like}
@@ -85,10 +85,7 @@ def create_command(
         there = clusters.connect(settings, cluster, auth, event_id=event.id)
         event.traffic = there.session.traffic
         schema = schema_of(settings, there, name, sources, assigned)
-        if api.exists(there, name):
-            raise errors.Taken(
-                f"{name} is in {there.name} already.", "It is left as it is: take another name, or rm it."
-            )
+        placement.refuse_taken(there, name, "It is left as it is: take another name, or rm it.")
         made = api.create(there, schema)
     if as_json:
         _show_schema(name, made, as_json, dry_run=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,7 +11,18 @@ from typing import Any
 
 from daglab import errors, files, json_lines
 from daglab.settings import config
-from daglab.weaviate import api, batches, comparisons, journals, protection, rest, schemas, tenants, transfers
+from daglab.weaviate import (
+    api,
+    batches,
+    comparisons,
+    journals,
+    placement,
+    protection,
+    rest,
+    schemas,
+    tenants,
+    transfers,
+)
 
 KIND = "copy"
 FIGURES = ("objects", "read", "dropped", "references", "source_count", "target_count", "source_changed")
@@ -29,6 +39,7 @@ class Copy:
     schema: Mapping[str, Any]
     schema_only: bool = False
     overwrite: bool = False
+    unprotect: bool = False
     script: str | None = None
     change: transfers.Change | None = None
 
@@ -75,65 +86,25 @@ def source_of(cluster: rest.Cluster, name: str) -> tuple[transfers.Side, dict[st
 def check_name(source: transfers.Side, target: transfers.Side) -> None:
     """Raises `InvalidInput` for a name that Weaviate does not take, `WrongUsage` for the collection itself."""
     name = target.name
-    if not schemas.NAME.fullmatch(name):
-        better = re.sub(r"[^_0-9A-Za-z]", "_", name[:1].upper() + name[1:])
-        hint = "It begins with a capital letter, and has letters, digits and _ only."
-        if schemas.NAME.fullmatch(better):
-            hint += f" Take {better}, say."
-        raise errors.InvalidInput(f"{name!r} is no name for a collection.", hint)
+    schemas.check_name(name)
     if name == source.name and target.cluster.url == source.cluster.url:
         raise errors.WrongUsage(f"{name} can't be copied to itself.", "Give another name, or --target CLUSTER.")
 
 
-def check_target(copy: Copy) -> None:
-    """Raises `InvalidInput` where the target can't take the schema: a collection that is referred to, too few nodes."""
-    cluster, name = copy.target.cluster, copy.target.name
-    known = api.schemas(cluster)
-    needed = {each for listed in schemas.references(copy.schema).values() for each in listed if each != name}
-    if missing := sorted(needed - set(known)):
-        raise errors.InvalidInput(
-            f"{copy.source.name} refers to {', '.join(missing)}, which {cluster.name} has not.",
-            "Copy them there first.",
-        )
-    wanted = int((copy.schema.get("replicationConfig") or {}).get("factor") or 1)
-    if wanted > 1 and wanted > (there := len(api.nodes(cluster, shards=False))):
-        raise errors.InvalidInput(
-            f"{copy.source.name} has {wanted} replicas, and {cluster.name} has {there} nodes.",
-            "A transform_schema(schema) can set replicationConfig.factor to less.",
-        )
-    if name not in known and name in aliases(cluster):
-        raise errors.InvalidInput(
-            f"{name} is an alias in {cluster.name}, of {aliases(cluster)[name]}.",
-            "Name the collection, or another one.",
-        )
-
-
 def check_free(copy: Copy, settings: config.Config) -> bool:
-    """Whether a destination is there that is to be overwritten. Raises `InvalidInput` for one that is not to be."""
+    """Whether a destination is there that is to be overwritten. Raises `Taken` for one that is not to be."""
     cluster, name = copy.target.cluster, copy.target.name
+    if not copy.overwrite:
+        placement.refuse_taken(cluster, name, "--overwrite replaces it, once all is copied.")
+        return False
     if not api.exists(cluster, name):
         return False
-    if not copy.overwrite:
-        raise errors.InvalidInput(
-            f"There is a collection {name} in {cluster.name} already.", "--overwrite replaces it, once all is copied."
-        )
-    if pattern := protection.pattern_of(settings, name):
-        raise errors.NotAuthorised(
-            f"{name} is protected: it matches {pattern!r} of weaviate.protected.", "Copy to another name."
-        )
+    protection.refuse(settings, [name], unprotect=copy.unprotect)
     if name in {each for listed in _foreign_references(copy).values() for each in listed}:
         raise errors.InvalidInput(
             f"{copy.source.name} refers to objects of {name}, and can't take its place.", "Copy to another name."
         )
     return True
-
-
-def aliases(cluster: rest.Cluster, collection: str | None = None) -> dict[str, str]:
-    """Which collection each alias leads to; none before Weaviate 1.32."""
-    try:
-        return api.aliases(cluster, collection)
-    except rest.Missing:
-        return {}
 
 
 def refuse_others(root: Path, copy: Copy) -> None:

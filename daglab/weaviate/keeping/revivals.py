@@ -15,7 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from daglab import errors
-from daglab.weaviate import api, batches, comparisons, cursors, journals, objects, rest, schemas, tenants, transfers
+from daglab.weaviate import (
+    api,
+    batches,
+    comparisons,
+    cursors,
+    journals,
+    objects,
+    placement,
+    rest,
+    schemas,
+    tenants,
+    transfers,
+)
 from daglab.weaviate.keeping import archive_lines
 
 KIND = "restore"
@@ -67,8 +79,7 @@ def planned(path: Path, name: str | None = None) -> Plan:
     """
     head, end = archive_lines.check(path)
     wanted = name or head.collection
-    if not schemas.NAME.fullmatch(wanted):
-        raise errors.InvalidInput(f"{wanted!r} is no name of a collection.", "A capital, then letters, digits and `_`.")
+    schemas.check_name(wanted)
     return Plan(path, head, end, wanted, schemas.portable(head.schema, wanted))
 
 
@@ -78,18 +89,9 @@ def is_begun(cluster: rest.Cluster, plan: Plan, root: Path) -> bool:
 
 
 def refuse(cluster: rest.Cluster, plan: Plan) -> None:
-    """Raise where it can't be restored there: `Taken` where it is, `InvalidInput` where what it refers to is not."""
-    there = api.schemas(cluster)
-    if plan.name in there:
-        raise errors.Taken(
-            f"{plan.name} is in {cluster.name} already.", "It is left as it is: take another name by --as, or rm it."
-        )
-    needed = {each for kinds in schemas.references(plan.schema).values() for each in kinds} - {plan.name}
-    if missing := sorted(needed - there.keys()):
-        raise errors.InvalidInput(
-            f"{plan.name} refers to {', '.join(missing)}, which {cluster.name} does not have.",
-            "Restore or create that first; it may be empty.",
-        )
+    """Raise where it can't be restored there: `Taken` where it is, `InvalidInput` where the cluster can't take it."""
+    placement.refuse_taken(cluster, plan.name, "It is left as it is: take another name by --as, or rm it.")
+    placement.check(cluster, plan.schema)
 
 
 def restore(

@@ -5,17 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from daglab import errors
-from daglab.weaviate import api, rest, schemas, transfers
+from daglab.weaviate import api, placement, rest, schemas, transfers
 
 OLDEST = (1, 30)
 
 
 def check(source: transfers.Side, target: transfers.Side) -> dict[str, Any]:
     """The source's schema. Raises `WrongUsage`, `Taken`, `InvalidInput` or `NotSetUp` for what can't be."""
-    if not schemas.NAME.fullmatch(target.name):
-        raise errors.InvalidInput(
-            f"{target.name!r} can't be the name of a collection.", "It begins with A-Z; then letters, digits and _."
-        )
+    schemas.check_name(target.name)
     if (source.cluster.url, source.name) == (target.cluster.url, target.name):
         raise errors.WrongUsage("That is where it is.", "Name another cluster (--target), or another name (--as).")
     schema = api.schema(source.cluster, source.name)
@@ -26,7 +23,8 @@ def check(source: transfers.Side, target: transfers.Side) -> dict[str, Any]:
     for side in (source, target):
         if api.version(side.cluster)[:2] < OLDEST:
             raise errors.NotSetUp(f"{side.cluster.name} is older than Weaviate 1.30.", "Upgrade it first.")
-    _check_target(schema, source, target)
+    placement.refuse_taken(target.cluster, target.name, "Choose another name with --as, or delete it.")
+    placement.check(target.cluster, schemas.portable(schema, target.name))
     return schema
 
 
@@ -43,24 +41,3 @@ def check_alias(target: transfers.Side, alias: str) -> str | None:
     if alias == target.name or (alias not in leads and api.exists(target.cluster, alias)):
         raise errors.WrongUsage(f"{alias} is the name of a collection there.", "An alias needs a name of its own.")
     return leads.get(alias)
-
-
-def _check_target(schema: dict[str, Any], source: transfers.Side, target: transfers.Side) -> None:
-    there = api.schemas(target.cluster)
-    if target.name in there:
-        raise errors.Taken(
-            f"{target.cluster.name} has a collection {target.name}.", "Choose another name with --as, or delete it."
-        )
-    wanted = {kind for kinds in schemas.references(schema).values() for kind in kinds} - {source.name, *there}
-    if wanted:
-        raise errors.InvalidInput(
-            f"{source.name} refers to {', '.join(sorted(wanted))}, which {target.cluster.name} does not have.",
-            "Migrate or copy those first.",
-        )
-    copies = int((schema.get("replicationConfig") or {}).get("factor") or 1)
-    nodes = len(api.nodes(target.cluster, shards=False))
-    if copies > nodes:
-        raise errors.InvalidInput(
-            f"{source.name} has {copies} copies of each object, and {target.cluster.name} has {nodes} nodes.",
-            "Lower its replication factor first, or choose a larger cluster.",
-        )

@@ -1,4 +1,4 @@
-"""`daglab collections migrate` from three nodes: all replicas are read-only, and what is lost is noticed."""
+"""Collections on three nodes: a freeze makes all replicas read-only, and what is lost is noticed."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_collection_with_replicas_is_moved_with_its_tenants(
     assert set(told(three, "MigThree")["a"]) == {api.READY}
 
 
-def test_two_halves_that_are_the_same_are_not_called_good(
+def test_what_is_left_of_a_collection_is_not_called_whole(
     three: list[weaviates.Server], cli: Callable[..., Any], tmp_path: Path
 ) -> None:
     made = migrations.ids(random.Random(7), 200)
@@ -107,6 +107,12 @@ def test_two_halves_that_are_the_same_are_not_called_good(
     with pytest.raises(rest.Failed, match="not all is counted"):
         comparisons.compare(one, other)
     (tmp_path / "daglab.yaml").touch()
+    with weaviates.serving(tmp_path / "other") as [other_server]:
+        done = cli("collections", "copy", "MigHalf", "Half", "--cluster", three[0].url, "--target", other_server.url)
+    assert (done.exit_code, "not all is counted" in done.stderr) == (5, True), (done.stdout, done.stderr)
+    done = cli("collections", "backup", "MigHalf", "--output", "half.gz", "--cluster", three[0].url)
+    assert (done.exit_code, "not all is counted" in done.stderr) == (5, True), (done.stdout, done.stderr)
+    assert not (tmp_path / "half.gz").exists()
     words = ["--cluster", three[0].url, "--target", three[1].url, "--as", "MigHalfNew", "--yes"]
     for more in ((), ("--no-verify",), ("--resume",)):
         if "--resume" not in more:
