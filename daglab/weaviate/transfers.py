@@ -87,7 +87,7 @@ def objects_of(
                 tally.failed += failed
                 _note(journal, "objects", tenant, found[-1]["id"], tally, failed)
                 tell(tally)
-                _refuse_many(target, tally)
+                refuse_many(target, tally.failed, tally.written)
     journal.note("objects", done=True, **_figures(tally))
     return tally
 
@@ -325,13 +325,12 @@ def _while_there(source: Side, tenant: str | None, tally: Tally) -> Iterator[Non
         tally.gone.append(tenant)
 
 
-def _refuse_many(target: Side, tally: Tally) -> None:
-    """Raise `TooManyFailed` where most objects fail, or more than can be listed."""
-    failed = len(tally.failed)
-    if failed >= MOST_FAILED or (failed >= MANY_FAILED and failed > tally.written):
+def refuse_many(target: Side, failed: Sequence[batches.Failure], written: int) -> None:
+    """Raise `TooManyFailed` where more objects have failed than are `written`, or more than can be listed."""
+    if len(failed) >= MOST_FAILED or (len(failed) >= MANY_FAILED and len(failed) > written):
         raise TooManyFailed(
-            f"{target.cluster.name} has refused {failed} objects of {target.name}, the last one so: "
-            f"{tally.failed[-1].reason}",
+            f"{target.cluster.name} has refused {len(failed)} objects of {target.name}, the last one so: "
+            f"{failed[-1].reason}",
             "What it says has to be put right first; then the work can be resumed or begun anew.",
         )
 

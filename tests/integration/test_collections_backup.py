@@ -327,6 +327,26 @@ def test_references_that_may_have_been_written_are_there_once(
     assert hashes(weaviate, "InDoubt") == before
 
 
+def test_a_restore_ends_where_most_objects_are_refused(
+    cluster: rest.Cluster, run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_plain(cluster, "MostRefused", 600)
+    assert run("backup", "MostRefused", "--output", "refused.gz")[0] == 0
+    api.delete(cluster, "MostRefused")
+    monkeypatch.setattr(transfers, "MANY_FAILED", 50)
+    sent: list[str] = []
+
+    def refused(cluster: rest.Cluster, found: list[dict[str, Any]], pace: batches.Pace) -> list[batches.Failure]:
+        sent.extend(each["id"] for each in found)
+        return [batches.Failure(each["id"], "shard is read-only") for each in found]
+
+    monkeypatch.setattr(batches, "write", refused)
+    plan = revivals.planned(tmp_path / "refused.gz")
+    with pytest.raises(transfers.TooManyFailed, match="read-only"):
+        revivals.restore(cluster, plan, batches.pace(10, 1000), root=tmp_path, tell=lambda *_: None)
+    assert len(sent) == revivals.PORTION
+
+
 def test_a_killed_backup_puts_its_tenant_back(
     cluster: rest.Cluster, weaviate: weaviates.Server, run: Callable[..., Any], tmp_path: Path
 ) -> None:

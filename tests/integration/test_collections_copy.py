@@ -20,7 +20,7 @@ import pytest
 
 from daglab import progress
 from daglab.settings import config
-from daglab.weaviate import api, batches, clusters, comparisons, journals, rest, schemas, store, transfers
+from daglab.weaviate import api, batches, clusters, comparisons, journals, rest, schemas, store, tenants, transfers
 from daglab.weaviate.copying import copies, steps
 from tests import weaviates
 
@@ -556,6 +556,41 @@ def test_tenants_of_a_copy_that_begins_anew_are_put_back(
         assert api.tenants(cluster, "CopyWoken2") == {"a": "ACTIVE", "b": "INACTIVE"}
 
 
+def test_a_copy_killed_while_it_counts_leaves_no_tenant_awake(
+    cluster: rest.Cluster, copy: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = {"multiTenancyConfig": {"enabled": True}}
+    api.create(cluster, {"class": "CopyCounted", "vectorizer": "none", "properties": [], **many})
+    api.create_tenants(cluster, "CopyCounted", ["a"])
+    one = {"class": "CopyCounted", "id": ids(1, 5)[0], "tenant": "a", "properties": {}, "vector": [1, 2]}
+    assert batches.write(cluster, [one], batches.pace(1, 10)) == []
+    api.set_tenants(cluster, "CopyCounted", {"a": "INACTIVE"})
+    work = copies.Copy(
+        transfers.Side(cluster, "CopyCounted"),
+        transfers.Side(cluster, "CopyCounted2"),
+        schemas.portable(api.schema(cluster, "CopyCounted"), "CopyCounted2"),
+    )
+    real, woken = tenants.activate, []
+
+    def killed(cluster: rest.Cluster, name: str, tenant: str) -> None:
+        real(cluster, name, tenant)
+        woken.append(name)
+        if woken == ["CopyCounted", "CopyCounted"]:  # for its objects, then to count them
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, journals.opened(tmp_path, work.work) as journal:
+        patched.setattr(tenants, "activate", killed)
+        copies.begin(work, journal, config.load())
+        with pytest.raises(KeyboardInterrupt):
+            steps.run(work, journal, batches.pace(10, 100), progress.shown, copies.Outcome())
+        assert journals.owed(journal.lines) == {"a": "INACTIVE"}
+    assert api.tenants(cluster, "CopyCounted") == {"a": "ACTIVE"}
+    code, found = copy("CopyCounted", "CopyCounted2")
+    assert (code, found["objects"], found["source_changed"]) == (0, 1, False), found
+    for name in ("CopyCounted", "CopyCounted2"):
+        assert api.tenants(cluster, name) == {"a": "INACTIVE"}
+
+
 def test_who_makes_the_destination_first_has_it(cluster: rest.Cluster, copy: Cli, tmp_path: Path) -> None:
     make_small(cluster, "CopyLate", 5)
     api.delete(cluster, "CopyFirst")
@@ -569,4 +604,4 @@ def test_who_makes_the_destination_first_has_it(cluster: rest.Cluster, copy: Cli
     there = [each["id"] for each in store.page(cluster, "CopyFirst", "", 10, vectors=False).objects]
     assert there == sorted(made)
     code, found = copy("CopyLate", "CopyFirst")
-    assert (code, unfinished(tmp_path)) == (7, []), found
+    assert (code, unfinished(tmp_path)) == (8, []), found

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests import weaviates
+from tests import weaviate_faults, weaviates
 
 Cli = Callable[..., Any]
 
@@ -148,7 +148,21 @@ def test_a_collection_that_an_alias_leads_to_stays(weaviate: weaviates.Server, c
     weaviate.ask("POST", "aliases", {"alias": f"{name}Alias", "class": name})
     done = cli("col", "rm", name, "--yes", "--cluster", weaviate.url)
     assert (done.exit_code, f"{name}Alias" in done.stderr) == (8, True)
+    done = cli("col", "rm", f"{name}Alias", "--yes", "--cluster", weaviate.url)
+    assert (done.exit_code, f"It is an alias, of {name}: name that." in done.stderr) == (7, True)
     weaviate.ask("DELETE", f"aliases/{name}Alias")
+
+
+def test_what_was_deleted_before_an_error_is_told(weaviate: weaviates.Server, cli: Cli, name: str) -> None:
+    names = [f"{name}{number}" for number in range(3)]
+    for number, each in enumerate(names):
+        filled(weaviate, each, number)
+    refused = weaviate_faults.Fault("DELETE", f"schema/{names[1]}", weaviate_faults.status(403))
+    with weaviate_faults.before(weaviate.url, [refused]) as proxy:
+        done = cli("col", "rm", *names, "--yes", "--json", "--cluster", proxy.url)
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["ok"], found["removed"]) == (6, False, [{"name": names[0], "objects": 0}])
+    assert {names[1], names[2]} <= there(weaviate)
 
 
 def test_clearing_keeps_schema_and_tenants(weaviate: weaviates.Server, cli: Cli, name: str) -> None:

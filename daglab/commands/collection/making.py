@@ -105,13 +105,15 @@ def _checked(
     settings: config.Config, there: rest.Cluster, names: Sequence[str], *, unprotect: bool, force: bool
 ) -> dict[str, int | None]:
     """How many objects each has (None where that can't be told, tenants being inactive); those missing are left out."""
-    from daglab.weaviate import api, lifecycle, protection
+    from daglab.weaviate import api, lifecycle, placement, protection
 
     protection.refuse(settings, names, unprotect=unprotect)
     known = api.schemas(there)
     missing = [name for name in names if name not in known]
     if missing and not force:
         hint = parse.did_you_mean(missing[0], known) or "With --force, what is not there is no error."
+        if leads := placement.aliases(there).get(missing[0]):
+            hint = f"It is an alias, of {leads}: name that."
         raise errors.InvalidInput(f"There is no collection {missing[0]!r} in {there.name}.", hint)
     return {name: lifecycle.objects_of(there, name) for name in dict.fromkeys(names) if name in known}
 
@@ -187,15 +189,19 @@ def rm_command(
             lifecycle.refuse_aliased(there, found)
         if not dry_run:
             _agree(found, there, "delete it with all of its objects", yes=yes, as_json=as_json)
-        done = []
-        for name in () if dry_run else found:
-            api.delete(there, name)
-            done.append(name)
-        event.detail = {"removed": done}
-    removed = [{"name": name, "objects": count} for name, count in found.items()]
+        document: dict[str, Any] = {"ok": True, "dry_run": dry_run, "removed": []}
+        event.detail = {"dry_run": dry_run, "removed": document["removed"]}
+        try:
+            for name, count in found.items():
+                if not dry_run:
+                    api.delete(there, name)
+                document["removed"].append({"name": name, "objects": count})
+        except errors.DaglabError as error:
+            error.result = document
+            raise
     would = "would be" if dry_run else "is"
     lines = [f"{name} {would} deleted." for name in found] or ["There is nothing to delete."]
-    _tell({"ok": True, "dry_run": dry_run, "removed": removed}, lines, as_json)
+    _tell(document, lines, as_json)
 
 
 @click.command(name="clear")

@@ -184,17 +184,20 @@ def differences(found: comparisons.Difference) -> str:
     return ", ".join(said) or f"{found.source:,} and {found.target:,} objects"
 
 
-def count_of(side: transfers.Side, *, active_only: bool = False) -> tuple[int, int]:
+def count_of(
+    side: transfers.Side, *, active_only: bool = False, journal: journals.Journal | None = None
+) -> tuple[int, int]:
     """How many objects a collection has, exactly, and in how many tenants they could not be counted.
 
-    Without `active_only`, tenants that are not active are made so meanwhile, and nothing is left uncounted.
+    Without `active_only`, tenants that are not active are made so meanwhile, and nothing is left uncounted; with a
+    journal, they are owed to the source until they are as they were.
     """
     count, states = tenants.counted(side.cluster, side.name)
     inactive = sorted(tenant for tenant, status in states.items() if status != tenants.ACTIVE)
     if active_only:
         return count, len(inactive)
     for tenant in inactive:
-        with tenants.readable(side.cluster, side.name, tenant, states[tenant]):
+        with transfers.readable(side, tenant, states[tenant], journal):
             count += sum(api.tenant_counts(side.cluster, side.name, [tenant]).values())
     return count, 0
 

@@ -101,9 +101,11 @@ def _fill(
 def _check_counts(copy: copies.Copy, journal: journals.Journal, outcome: copies.Outcome) -> None:
     """Count both sides. Raises `NotGood` when what was written, or read, is not what is there."""
     into, before = copies.place(copy, journal), (journal.last("options") or {}).get("before")
+    if journals.owed(journal.lines):  # a try that was killed while it counted has left a tenant active
+        transfers.put_back(copy.source, journal)
     for side in (copy.source, into):
         comparisons.counted(side)  # a cluster that has lost a node lists and counts what is left, without a word
-    outcome.source_count, _ = copies.count_of(copy.source)
+    outcome.source_count, _ = copies.count_of(copy.source, journal=journal)
     outcome.target_count, _ = copies.count_of(into)
     unmoved = before == copies.count_of(copy.source, active_only=True)[0]
     outcome.source_changed = not unmoved or outcome.source_count != outcome.read

@@ -100,7 +100,7 @@ def restore(
     """Bring a collection back. `tell` is given what is being done and how many objects of the file that has come to.
 
     Raises `Taken` where there is such a collection and where somebody else is at it, and as writing it does. What the
-    server refuses of single objects is in the outcome.
+    server refuses of single objects is in the outcome, but for `TooManyFailed`.
     """
     with journals.opened(root, _work(cluster, plan)) as journal:
         found = Outcome(resumed=_made(cluster, plan, journal))
@@ -189,6 +189,7 @@ def _objects(
             found.failed += failed
             journal.note("objects", read=read, written=found.objects, failed=[vars(each) for each in failed])
             tell("Restoring", read)
+            transfers.refuse_many(transfers.Side(cluster, plan.name), found.failed, found.objects)
 
 
 def _references(
@@ -219,6 +220,7 @@ def _references(
             told = [vars(each) for each in failed]
             journal.note("references", read=read, written=found.references, begun=True, failed=told)
             tell("Restoring references", read)
+            transfers.refuse_many(target, found.failed, found.objects)
 
 
 def _last(journal: journals.Journal, stage: str, found: Outcome) -> dict[str, Any]:
