@@ -145,6 +145,14 @@ class Group(click.Group):
             raise errors.WrongUsage(f"There is no command {args[0]!r}.", hint)
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands, each with its whole first line, which click would cut."""
+        named = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, (each.help or "").partition("\n")[0]) for name, each in named if each and not each.hidden]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
 
 def plain(text: str) -> str:
     """`text` with what a terminal would act on made visible, and without tokens."""

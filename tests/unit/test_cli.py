@@ -58,6 +58,15 @@ def test_the_help_starts_with_the_line_that_the_overview_shows(name: str) -> Non
     assert (ALL[name][0].help or "").splitlines()[0] == line
 
 
+@pytest.mark.parametrize("name", [name for name, (command, _) in ALL.items() if isinstance(command, click.Group)])
+def test_the_help_of_a_group_has_the_whole_line_of_each_command(name: str) -> None:
+    command, context = ALL[name]
+    assert isinstance(command, click.Group)
+    shown = " ".join(command.get_help(context).split())
+    for below, each in command.commands.items():
+        assert f"{below} {(each.help or '').splitlines()[0]}" in shown
+
+
 @pytest.mark.parametrize("name", list(ALL))
 def test_every_help_has_an_example(name: str) -> None:
     text = ALL[name][0].help or ""
