@@ -112,10 +112,11 @@ def mend(look: vitals.Look, *, force: bool, dry_run: bool, yes: bool, as_json: b
     if not output.agreed("Do that?", yes=yes):
         output.note("Nothing was done.")
         return found
-    failed = {each.fault: why for each in planned.repairs if (why := repairs.do(each)) is not None}
+    failed = {(each.collection, each.fault): why for each in planned.repairs if (why := repairs.do(each)) is not None}
     still = _still(look, planned, force=force)
     for each in planned.repairs:
-        why = failed.get(each.fault) or still.get((each.collection, each.fault))
+        fault = each.collection, each.fault
+        why = failed.get(fault) or still.get(fault)
         if why is None:
             found["fixed"].append(_told(each))
         else:
@@ -136,7 +137,7 @@ def _still(look: vitals.Look, planned: repairs.Plan, *, force: bool) -> dict[tup
         return {(each.collection, each.fault): f"It can't be told: {error.message}" for each in planned.repairs}
     why = "It is so again: something else made it so; its server's log says more."
     there = {(each.collection, each.fault): why for each in found.repairs}
-    unread = {each.collection: each.why for each in found.refused}
+    unread = {each.collection: each.why for each in found.refused if each.what == repairs.UNREAD}
     return {
         (each.collection, each.fault): there.get((each.collection, each.fault)) or unread[each.collection]
         for each in planned.repairs

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from daglab import errors
-from daglab.weaviate import api, journals, rest, schemas, tenants
+from daglab.weaviate import api, journals, rest, schemas, tenants, transfers
 from daglab.weaviate.examining import diagnoses, judgements, vitals
+from daglab.weaviate.moving import freezing
 
-LONGEST = 20.0  # seconds until all nodes have a shard READY: they follow the leader one after the other
-LOOK_SECONDS = 0.1
+UNREAD = "what is wrong with it can't be told"
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def plan(look: vitals.Look, names: Iterable[str], *, force: bool) -> Plan:
             try:
                 some(look, name, found, force)
             except errors.DaglabError as error:
-                found.refused.append(Refusal(name, "what is wrong with it can't be told", error.message))
+                found.refused.append(Refusal(name, UNREAD, error.message))
     _journals(look, found)
     return found
 
@@ -172,25 +171,16 @@ def _forget(look: vitals.Look, work: vitals.Work) -> Repair:
 
 @contextlib.contextmanager
 def _journal(look: vitals.Look, work: vitals.Work) -> Iterator[journals.Journal]:
-    """The journal of a killed work, held. Raises `Taken` where somebody is at it by now."""
+    """The journal of a killed work, held. Raises `Taken` where somebody is at it, or has ended it, by now."""
+    if not journals.is_there(look.root, work.work):  # to open it would begin a new one
+        raise errors.Taken(f"That {work.kind} of {work.collection} was ended meanwhile.", "Look again.")
     with journals.opened(look.root, work.work) as journal:
         yield journal
 
 
 def ready(look: vitals.Look, name: str, shards: Iterable[str]) -> None:
-    """Make shards READY, and wait until all nodes say so. Raises `TimedOut` where one does not."""
-    waiting = set(shards)
-    for shard in sorted(waiting):
-        api.set_shard_status(look.cluster, name, shard, api.READY)
-    deadline = time.monotonic() + LONGEST
-    while waiting:
-        listed = [shard for node in api.nodes(look.cluster, name) for shard in node.shards]
-        waiting &= {each.name for each in listed if each.indexing == api.READONLY}
-        if waiting and time.monotonic() > deadline:
-            hint = "Is its disk or memory short (DISK_USE_READONLY_PERCENTAGE)? Its server's log says why."
-            raise errors.TimedOut(f"Shard {min(waiting)} of {name} is READONLY on a node still. {hint}", hint)
-        if waiting:
-            time.sleep(LOOK_SECONDS)
+    """Make shards READY. Raises as `freezing.put` does."""
+    freezing.put(transfers.Side(look.cluster, name), shards, api.READY)
 
 
 def activate(look: vitals.Look, name: str, tenant: str) -> None:

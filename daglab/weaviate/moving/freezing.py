@@ -29,7 +29,7 @@ def freeze(journal: journals.Journal, side: transfers.Side, only: Iterable[str] 
     before = journals.frozen_shards(journal.lines)
     if set(wanted) - set(before):
         journal.note(journals.FROZEN, shards={**wanted, **before})
-    _set(side, [name for name, status in wanted.items() if status != api.READONLY], api.READONLY)
+    put(side, [name for name, status in wanted.items() if status != api.READONLY], api.READONLY)
     return wanted
 
 
@@ -39,9 +39,11 @@ def thaw(journal: journals.Journal, side: transfers.Side) -> list[str]:
     if not before:
         return []
     frozen = [name for name, status in before.items() if status != api.READONLY]
-    there = _told(side) if api.exists(side.cluster, side.name) else {}
-    # Those that are writable, too: a killed freeze may have told a server what a node of it has not done yet.
-    _set(side, [name for name in frozen if name in there], api.READY)
+    if api.exists(side.cluster, side.name):
+        # Those that are writable, too: a killed freeze may have told a server what a node of it has not done yet. And
+        # those that no node tells of just now: one that comes back does what it was told meanwhile.
+        states = tenants_of(side)
+        put(side, [name for name in frozen if not states or states.get(name) == tenants.ACTIVE], api.READY)
     journal.note(journals.THAWED, shards=len(frozen))
     return frozen
 
@@ -113,8 +115,11 @@ def _one(statuses: Sequence[str]) -> str:
     return next((each for each in statuses if each != api.READONLY), api.READONLY)
 
 
-def _set(side: transfers.Side, shards: Iterable[str], status: str) -> None:
-    """Give shards a status, and wait until all nodes say so; what is gone meanwhile (a tenant) is left."""
+def put(side: transfers.Side, shards: Iterable[str], status: str) -> None:
+    """Give shards a status, and wait until all nodes say so; what is gone meanwhile (a tenant) is left.
+
+    Raises `TimedOut` where a node does not follow, and as `rest.change` does.
+    """
     waiting = set(shards)
     for name in sorted(waiting):
         try:
@@ -129,7 +134,8 @@ def _set(side: transfers.Side, shards: Iterable[str], status: str) -> None:
         waiting = waiting & set(there) - done
         if waiting and time.monotonic() > deadline:
             raise errors.TimedOut(
-                f"{side.name}: the shard {min(waiting)} did not become {status}.", "Its server's log says why."
+                f"{side.name}: the shard {min(waiting)} did not become {status} on every node.",
+                "Is its disk or memory short (DISK_USE_READONLY_PERCENTAGE)? Its server's log says why.",
             )
         if waiting:
             time.sleep(LOOK_SECONDS)
