@@ -14,6 +14,7 @@ MOST_COUNTED = 100  # collections in one query
 MOST_TENANTS = 100  # that a server changes in one request
 READY, READONLY = "READY", "READONLY"
 HEALTHY = "HEALTHY"  # a node
+SILENT = ("UNAVAILABLE", "TIMEOUT")  # what is said of a node that tells nothing itself
 CREATE = "createCollection"
 
 
@@ -196,6 +197,14 @@ def aliases(cluster: rest.Cluster, collection: str | None = None) -> dict[str, s
     found = rest.get(cluster, "aliases", **{"class": collection})
     listed = rest.member(cluster, found, "aliases", list, "alias", "class") if found else []
     return {str(each["alias"]): str(each["class"]) for each in listed}
+
+
+def known_aliases(cluster: rest.Cluster, collection: str | None = None) -> dict[str, str] | None:
+    """As `aliases`; None before 1.32, which has none."""
+    try:
+        return aliases(cluster, collection)
+    except rest.Missing:
+        return None
 
 
 def set_alias(cluster: rest.Cluster, alias: str, collection: str) -> None:

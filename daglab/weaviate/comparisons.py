@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from daglab.weaviate import api, cursors, journals, objects, rest, schemas, store, transfers
+from daglab.weaviate import api, cursors, objects, rest, schemas, store, transfers
 from daglab.weaviate.measuring import measures
 
 Key = TypeVar("Key", str, tuple[int, str])
 
 MOST_LISTED = 100  # ids of each kind of difference; all are counted
+
+Readable = Callable[[str, str], AbstractContextManager[None]]  # a tenant and its state: it is active meanwhile
 
 
 @dataclass
@@ -55,17 +59,17 @@ def compare(
     source: transfers.Side,
     target: transfers.Side,
     tell: Callable[[int], None] | None = None,
-    journal: journals.Journal | None = None,
+    readable: Readable | None = None,
 ) -> Difference:
     """Compare all objects by the hash of id, properties and vectors. Raises as reading them does.
 
     Raises `Failed` where a shard is on no node that answers: what is left of both may well be the same. What an object
-    of a tenant refers to and is not there is no difference: no server takes such a reference. That a tenant of the
-    source was made active is noted in the journal before.
+    of a tenant refers to and is not there is no difference: no server takes such a reference. `readable` has a
+    tenant of the source active meanwhile, where more than that is to be done with it.
     """
     for side in (source, target):
         counted(side)
-    found = _compared(source, target, tell, journal)
+    found = _compared(source, target, tell, readable)
     for side in (source, target):
         counted(side)
     return found
@@ -86,13 +90,13 @@ def _compared(
     source: transfers.Side,
     target: transfers.Side,
     tell: Callable[[int], None] | None,
-    journal: journals.Journal | None,
+    readable: Readable | None,
 ) -> Difference:
     schema = api.schema(source.cluster, source.name)
     referring = schemas.references(schema)
     renamed = {source.name: target.name}
     found = Difference()
-    for tenant, has in _tenants(source, target, schema, journal):
+    for tenant, has in _tenants(source, target, schema, readable):
         left = _digests(source, tenant, referring, renamed) if has[0] else iter(())
         right = _digests(target, tenant, referring, {}) if has[1] else iter(())
         for uuid, one, other in joined(left, right):
@@ -112,7 +116,7 @@ def document(found: Difference) -> dict[str, Any]:
 
 
 def _tenants(
-    source: transfers.Side, target: transfers.Side, schema: Mapping[str, Any], journal: journals.Journal | None
+    source: transfers.Side, target: transfers.Side, schema: Mapping[str, Any], readable: Readable | None
 ) -> Iterator[tuple[str | None, tuple[bool, bool]]]:
     """Each tenant of either side, with whether the one and the other have it; it is active there meanwhile."""
     if not schemas.is_multi_tenant(schema):
@@ -122,7 +126,8 @@ def _tenants(
     for tenant in sorted({*ours, *theirs}):
         with contextlib.ExitStack() as active:
             if tenant in ours:
-                active.enter_context(transfers.readable(source, tenant, ours[tenant], journal))
+                own = readable or functools.partial(transfers.readable, source, journal=None)
+                active.enter_context(own(tenant, ours[tenant]))
             if tenant in theirs:
                 active.enter_context(transfers.readable(target, tenant, theirs[tenant], None))
             yield tenant, (tenant in ours, tenant in theirs)

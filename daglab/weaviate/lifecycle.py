@@ -18,10 +18,7 @@ def objects_of(cluster: rest.Cluster, name: str) -> int | None:
 
 def refuse_aliased(cluster: rest.Cluster, names: Iterable[str]) -> None:
     """Raise `Taken` for a collection that an alias leads to; servers before 1.32 have none."""
-    try:
-        there = api.aliases(cluster)
-    except rest.Missing:
-        return
+    there = api.known_aliases(cluster) or {}
     for name in names:
         leading = [alias for alias, to in there.items() if to == name]
         if leading:

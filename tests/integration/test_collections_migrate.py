@@ -333,6 +333,8 @@ def test_what_cannot_be_moved_is_refused_and_a_plan_changes_nothing(
         (line(weaviate, weaviate, "MigPlan", "--as", "mig-plan"), 7, "is no name of a collection"),
         ([*away, "--resume"], 7, "was begun"),
         ([*away, "--resume", "--abort"], 2, "one of them"),
+        ([*away, "--resume", "--dry-run"], 2, "new migration"),
+        ([*away, "--abort", "--dry-run"], 2, "new migration"),
         ([*away, "--alias", "MigPlanOther"], 3 if OLD else 2, "1.32" if OLD else "name of a collection"),
     ):
         done = cli(*words, "--yes")

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from daglab import errors, files
+from daglab import errors, files, progress
 from daglab.weaviate import api, batches, journals, rest, store, tenants, transfers
-from daglab.weaviate.moving import changes, freezing, relocations
+from daglab.weaviate.moving import changes, freezing, passes, relocations
 
 
 class Sides:
@@ -356,12 +356,60 @@ def test_a_target_that_the_journal_did_not_make_is_not_deleted(monkeypatch: pyte
                 stage, shards = (each, []) if isinstance(each, str) else each
                 journal.note(stage, shards=shards)
             side = transfers.Side(SimpleNamespace(name="other"), "B")  # type: ignore[arg-type]
-            move = SimpleNamespace(source=side, target=side, journal=journal, alias=None)
+            move: Any = SimpleNamespace(source=side, target=side, journal=journal, alias=None)
             if own is None:
                 with pytest.raises(errors.Taken, match="ours"):
-                    relocations.abort(move)  # type: ignore[arg-type]
+                    relocations.abort(move)
                 journals.finish(journal)
             else:
-                assert relocations.abort(move) is own  # type: ignore[arg-type]
+                assert relocations.abort(move) is own
         assert deleted == (["B"] if own else []), lines
         deleted.clear()
+
+
+@pytest.mark.parametrize("asked", ["Docs", "Other", None])
+def test_a_target_that_the_alias_leads_to_is_not_deleted_whatever_alias_is_asked_for(
+    asked: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    restored: list[object] = []
+    monkeypatch.setattr(api, "aliases", lambda *_: {"Docs": "B"})
+    monkeypatch.setattr(api, "delete", lambda *_: pytest.fail("deleted"))
+    monkeypatch.setattr(relocations.passes, "restore", restored.append)
+    side = transfers.Side(SimpleNamespace(name="other"), "B")  # type: ignore[arg-type]
+    with journals.opened(tmp_path, {"kind": "migrate", "collection": "A"}) as journal:
+        journal.note("switching", alias="Docs")
+        move: Any = SimpleNamespace(target=side, source=side, journal=journal, alias=asked)
+        with pytest.raises(errors.Taken, match="Docs leads to B"):
+            relocations.abort(move)
+    assert restored == [move]
+
+
+def test_a_source_is_thawed_though_the_target_is_gone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def gone(*_: Any) -> dict[str, str]:
+        raise errors.Unreachable("gone")
+
+    restored: list[object] = []
+    monkeypatch.setattr(api, "aliases", gone)
+    monkeypatch.setattr(relocations.passes, "restore", restored.append)
+    side = transfers.Side(SimpleNamespace(name="other"), "B")  # type: ignore[arg-type]
+    with journals.opened(tmp_path, {"kind": "migrate", "collection": "A"}) as journal:
+        journal.note("switching", alias="Docs")
+        move: Any = SimpleNamespace(target=side, source=side, journal=journal, alias="Docs")
+        for work in (relocations.run, relocations.abort):
+            with pytest.raises(errors.Unreachable):
+                work(move)
+            assert restored.pop() is move
+
+
+@pytest.mark.parametrize("strategy", [passes.ONLINE, passes.OFFLINE])
+def test_tenants_that_a_killed_try_has_activated_are_put_back_before_their_states_are_read(
+    strategy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done: list[str] = []
+    for name in ("_make", "_pass_until_few", "_freeze", "_last", "_finish_target", "_switch"):
+        monkeypatch.setattr(relocations, name, lambda _, name=name: done.append(name))
+    monkeypatch.setattr(relocations.passes, "restore", lambda _: done.append("restore"))
+    with journals.opened(tmp_path, {"kind": "migrate", "collection": "A"}) as journal:
+        side = transfers.Side(SimpleNamespace(name="other"), "B")  # type: ignore[arg-type]
+        relocations.run(passes.Move(side, side, journal, batches.pace(1, 2), progress.shown, strategy))
+    assert done.index("restore") < done.index("_freeze")

@@ -39,6 +39,28 @@ def plan(source: transfers.Side, target: transfers.Side, alias: str | None, stra
     }
 
 
+def begun(settings: config.Config, here: transfers.Side, there: transfers.Side, alias: str | None) -> dict[str, Any]:
+    """A migration that is gone on with, or undone. Raises `InvalidInput` for none, and as `check_alias` does."""
+    from daglab.weaviate import journals
+    from daglab.weaviate.moving import destinations, relocations
+
+    if not journals.is_there(settings.root, relocations.work(here, there)):
+        raise errors.InvalidInput(
+            f"No migration of {here.name} to {there.cluster.name} was begun.", "Without --resume, one begins."
+        )
+    if alias:
+        destinations.check_alias(there, alias)
+    return {"collection": here.name, "source": here.cluster.url, "target": there.cluster.url, "as": there.name}
+
+
+def refuse_options(*, resume: bool, abort: bool, dry_run: bool) -> None:
+    """Raise `WrongUsage` for options that do not go together."""
+    if resume and abort:
+        raise errors.WrongUsage("--resume goes on and --abort undoes.", "Give one of them.")
+    if dry_run and (resume or abort):
+        raise errors.WrongUsage("--dry-run says what a new migration would do.", "Leave out --resume and --abort.")
+
+
 def said(found: Mapping[str, Any]) -> list[str]:
     """A plan in words."""
     objects = f"{found['objects']:,} objects"
@@ -150,8 +172,7 @@ def command(
       daglab collections migrate Docs --target https://weaviate.example.com --target-auth env:DAGLAB_WEAVIATE_KEY
       daglab collections migrate Docs_v1 --target main --as Docs_v2 --alias Docs
     """
-    if resume and abort:
-        raise errors.WrongUsage("--resume goes on and --abort undoes.", "Give one of them.")
+    refuse_options(resume=resume, abort=abort, dry_run=dry_run)
     from daglab.weaviate import clusters, journals, transfers
     from daglab.weaviate.moving import passes, relocations
 
@@ -165,11 +186,7 @@ def command(
         hint = hint_of(name, {**given, "--as": new_name})
         work = relocations.work(here, there)
         if resume or abort:
-            if not journals.is_there(settings.root, work):
-                raise errors.InvalidInput(
-                    f"No migration of {name} to {there.cluster.name} was begun.", "Without --resume, one begins."
-                )
-            found = {"collection": name, "source": here.cluster.url, "target": there.cluster.url, "as": there.name}
+            found = begun(settings, here, there, wanted["alias"] if resume else None)
         else:
             journals.refuse_unfinished(settings.root, work, f"Go on with {hint}")
             found = plan(here, there, wanted["alias"], wanted["strategy"] or passes.ONLINE)

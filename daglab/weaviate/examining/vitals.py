@@ -44,13 +44,18 @@ class Raft:
 
 @dataclass(frozen=True)
 class Work:
-    """A copy or migration that did not end: what it is, the shards it froze, tenants with the state to put back."""
+    """A copy or migration that did not end: what it is, the shards it froze, tenants with the state to put back.
+
+    One that `needs_source` is over where its collection is gone: a restore has none, and a copy that is replacing
+    another collection has all that it needs.
+    """
 
     folder: Path
     work: Mapping[str, Any]
     running: bool
     frozen: Mapping[str, str]
     tenants: Mapping[str, str]
+    needs_source: bool = True
 
     @property
     def kind(self) -> str:
@@ -144,14 +149,7 @@ def tenants(look: Look, name: str) -> dict[str, str]:
 
 def aliases(look: Look) -> dict[str, str] | None:
     """Which collection each alias leads to; None before 1.32."""
-
-    def ask() -> dict[str, str] | None:
-        try:
-            return api.aliases(look.cluster)
-        except rest.Missing:
-            return None
-
-    return look.once("aliases", ask)
+    return look.once("aliases", lambda: api.known_aliases(look.cluster))
 
 
 def raft(look: Look) -> tuple[bool, list[Raft]]:
@@ -204,8 +202,9 @@ def _work(each: Mapping[str, Any]) -> Work:
     folder = Path(str(each["folder"]))
     lines = journals.lines_of(folder)
     frozen = {name: state for name, state in journals.frozen_shards(lines).items() if state != api.READONLY}
-    work = lines[0].get("work") if lines else {}
-    return Work(folder, work or {}, bool(each.get("running")), frozen, journals.owed(lines))
+    work = (lines[0].get("work") if lines else None) or {}
+    needs_source = bool(work.get("source")) and not any(line.get("stage") == "replacing" for line in lines)
+    return Work(folder, work, bool(each.get("running")), frozen, journals.owed(lines), needs_source)
 
 
 def _raft(each: Mapping[str, Any]) -> Raft:

@@ -184,7 +184,8 @@ def _write(way: Way, tenant: str | None, found: Sequence[Mapping[str, Any]], cha
     sent = [objects.outgoing(each, way.target.name, tenant=tenant, without=way.referring) for each in kept]
     for attempt in range(TRIES):
         failed = batches.write(way.target.cluster, sent, way.pace)
-        written = [each for each in kept if each["id"] not in {one.id for one in failed}] if failed else kept
+        unwritten = {one.id for one in failed}
+        written = [each for each in kept if each["id"] not in unwritten]
         try:
             refused = _refer(way, tenant, written)
             break
@@ -193,6 +194,7 @@ def _write(way: Way, tenant: str | None, found: Sequence[Mapping[str, Any]], cha
                 raise
     failed += [batches.Failure(str(each["id"]), "it has no vector, and the server would make one") for each in lacking]
     changes.references += sum(len(objects.beacons(each, prop, {})) for each in written for prop in way.referring)
+    changes.references -= len(refused)
     dangling = [each for each in refused if _NOWHERE in each.reason]
     failed += [each for each in refused if _NOWHERE not in each.reason]
     changes.dangling += len(dangling)

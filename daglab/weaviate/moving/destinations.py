@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from daglab import errors
-from daglab.weaviate import api, placement, rest, schemas, transfers
+from daglab.weaviate import api, placement, schemas, transfers
 
 OLDEST = (1, 30)
 
@@ -30,12 +30,11 @@ def check(source: transfers.Side, target: transfers.Side) -> dict[str, Any]:
 
 def check_alias(target: transfers.Side, alias: str) -> str | None:
     """Where an alias leads to now. Raises `NotSetUp` before 1.32, `WrongUsage` where it can't be one."""
-    try:
-        leads = api.aliases(target.cluster)
-    except rest.Missing:
+    leads = api.known_aliases(target.cluster)
+    if leads is None:
         raise errors.NotSetUp(
             f"{target.cluster.name} has no aliases: they came with Weaviate 1.32.", "Upgrade it, or leave out --alias."
-        ) from None
+        )
     if not schemas.NAME.fullmatch(alias):
         raise errors.WrongUsage(f"{alias!r} can't be an alias.", "It begins with A-Z; then letters, digits and _.")
     if alias == target.name or (alias not in leads and api.exists(target.cluster, alias)):

@@ -114,6 +114,8 @@ def _tenants(move: Move, way: changes.Way, found: changes.Changes, *, last: bool
     states = api.tenants(move.source.cluster, move.source.name)
     there = api.tenants(move.target.cluster, move.target.name)
     for tenant in [each for each in there if each not in states]:
+        if there[tenant] != tenants.ACTIVE:  # as an earlier try has put it
+            tenants.activate(move.target.cluster, move.target.name, tenant)
         found.deleted += api.tenant_counts(move.target.cluster, move.target.name, [tenant])[tenant]
         api.delete_tenants(move.target.cluster, move.target.name, [tenant])
         changes.forget(way.folder, tenant)
@@ -130,7 +132,7 @@ def _tenant(move: Move, way: changes.Way, found: changes.Changes, tenant: str, s
     """One tenant; again where it was not active in between, left for the next pass where it is so or gone."""
     for attempt in range(TRIES):
         try:
-            with _readable(move, tenant, status, last=last):
+            with readable(move, tenant, status, last=last):
                 changes.follow(way, tenant, found)
             return
         except (rest.Refused, rest.Missing, errors.TimedOut):
@@ -144,7 +146,7 @@ def _tenant(move: Move, way: changes.Way, found: changes.Changes, tenant: str, s
 
 
 @contextlib.contextmanager
-def _readable(move: Move, tenant: str, status: str, *, last: bool) -> Iterator[None]:
+def readable(move: Move, tenant: str, status: str, *, last: bool) -> Iterator[None]:
     """A tenant that is active meanwhile, and read-only in the last pass; its state before is in the journal."""
     with transfers.readable(move.source, tenant, status, move.journal):
         if last and status != tenants.ACTIVE:

@@ -7,6 +7,7 @@ pass and the verification; then the alias leads to the new collection, and the s
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import time
 from typing import Any
@@ -35,24 +36,24 @@ def run(move: passes.Move) -> None:
 
     Whatever happens, the source is thawed if it can be; the journal stays but at a good end, for the next or `abort`.
     """
-    if not is_switched(move):
-        try:
+    try:
+        if not switched(move):
             _move(move)
-        except BaseException:
-            try:
-                passes.restore(move)
-            except errors.DaglabError as problem:
-                log.warning("%s could not be made writable again: %s", move.source.name, problem.message)
-            raise
+    except BaseException:
+        try:
+            passes.restore(move)
+        except errors.DaglabError as problem:
+            log.warning("%s could not be made writable again: %s", move.source.name, problem.message)
+        raise
     passes.restore(move)
-    move.report.alias = move.alias
+    move.report.alias = _alias(move)
     journals.finish(move.journal)
 
 
 def _move(move: passes.Move) -> None:
     _make(move)
+    passes.restore(move)  # what a killed try has left: tenants that it activated are not so by themselves
     if move.strategy == passes.ONLINE:
-        passes.restore(move)  # what a killed try has left
         _pass_until_few(move)
     frozen = time.monotonic()
     try:
@@ -70,11 +71,11 @@ def abort(move: passes.Move) -> bool:
 
     Raises `Taken` where the alias leads to the new collection already.
     """
-    if is_switched(move):
+    passes.restore(move)  # first: whatever the target says, or if it is gone
+    if switched(move):
         raise errors.Taken(
-            f"{move.alias} leads to {move.target.name} already, which is written to.", "--resume ends the migration."
+            f"{_alias(move)} leads to {move.target.name} already, which is written to.", "--resume ends the migration."
         )
-    passes.restore(move)
     own = _is_own(move)
     if own:
         api.delete(move.target.cluster, move.target.name)
@@ -82,11 +83,17 @@ def abort(move: passes.Move) -> bool:
     return own
 
 
-def is_switched(move: passes.Move) -> bool:
+def switched(move: passes.Move) -> bool:
     """Whether the alias leads to the new collection by this migration's doing: from then on, that goes its own way."""
-    if move.alias is None or move.journal.last("switching") is None:
+    if move.journal.last("switching") is None:
         return False
-    return api.aliases(move.target.cluster).get(move.alias) == move.target.name
+    return (api.known_aliases(move.target.cluster) or {}).get(_alias(move) or "") == move.target.name
+
+
+def _alias(move: passes.Move) -> str | None:
+    """The alias that was switched, or was about to be, whatever is asked for now; else the one that is asked for."""
+    begun = move.journal.last("switching")
+    return str(begun["alias"]) if begun else move.alias
 
 
 def _make(move: passes.Move) -> None:
@@ -181,7 +188,8 @@ def _refuse_difference(move: passes.Move) -> None:
 
 def _verify(move: passes.Move) -> comparisons.Difference:
     with passes.stage(move, "verify") as said, move.show("verified", None) as tell:
-        found = comparisons.compare(move.source, move.target, tell, move.journal)
+        frozen = functools.partial(passes.readable, move, last=True)
+        found = comparisons.compare(move.source, move.target, tell, frozen)
         said["objects"] = found.target
         for side, read in ((move.source, found.source), (move.target, found.target)):
             if (there := comparisons.counted(side)) not in (None, read):
@@ -207,7 +215,7 @@ def _switch(move: passes.Move) -> None:
         try:
             api.set_alias(move.target.cluster, move.alias, move.target.name)
         except errors.OutcomeUnknown:
-            if not is_switched(move):
+            if not switched(move):
                 raise
         if move.source.cluster.url == move.target.cluster.url:
             time.sleep(GRACE_SECONDS)
