@@ -26,6 +26,25 @@ def work(kind: str = "migrate", *, running: bool = False, **more: Any) -> vitals
     return vitals.Work(Path("x"), said, running, more.get("frozen", {}), more.get("tenants", {}))
 
 
+def begun(**said: Any) -> vitals.Work:
+    return vitals.Work(Path("x"), {"collection": "C", "source": "http://a", **said}, False, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("said", "command"),
+    [
+        ({"kind": "migrate", "target": "http://b", "as": "C"}, "migrate C --target http://b --resume"),
+        ({"kind": "migrate", "target": "http://b", "as": "D"}, "migrate C --target http://b --as D --resume"),
+        ({"kind": "copy", "target": "http://a", "to": "D"}, "copy C D"),
+        ({"kind": "copy", "target": "http://b", "to": "D"}, "copy C D --target http://b"),
+        ({"kind": "backup", "output": "/there"}, "backup C --output /there"),
+        ({"kind": "restore", "source": None, "file": "/f.gz"}, "restore /f.gz --as C"),
+    ],
+)
+def test_what_ends_a_killed_work_is_a_command_that_there_is(said: dict[str, Any], command: str) -> None:
+    assert f"`daglab collections {command}`" in judgements.how_to_end(begun(**said))
+
+
 def node(name: str, *shards: api.Shard, status: str = "HEALTHY", version: str | None = "1.39.0") -> api.Node:
     return api.Node(name, status, version, shards)
 

@@ -16,7 +16,6 @@ FULL = 0.9  # of the memory that a node may have
 BESIDE = "_daglab_"  # in the name of a collection that a copy makes beside another
 FINE = (api.READY, "INDEXING", "LOADING", "LAZY_LOADING")  # one that is loaded when it is asked for is no fault
 ON_THE_WAY = ("ONLOADING", "OFFLOADING")
-ENDED_BY = "`daglab collections {kind} {name}{more} --resume` ends it{abort}."
 
 
 def named(names: Iterable[str]) -> str:
@@ -38,13 +37,18 @@ def nearest(name: str, there: Iterable[str]) -> str:
 
 
 def how_to_end(work: vitals.Work) -> str:
-    """The command that ends a killed work."""
-    target, to = work.work.get("target"), work.work.get("as") or work.work.get("to")
+    """The command that ends a killed work: but for a migration, it is the one that began it."""
+    given, name = work.work, work.collection
+    to = f" --target {given.get('target')}"
     if work.kind == "migrate":
-        return ENDED_BY.format(
-            kind="migrate", name=work.collection, more=f" --target {target}", abort=", `--abort` instead undoes it"
-        )
-    return ENDED_BY.format(kind=work.kind, name=work.collection, more=f" {to}" if to else "", abort="")
+        other = f" --as {given['as']}" if given.get("as", name) != name else ""
+        return f"`daglab collections migrate {name}{to}{other} --resume` ends it, `--abort` instead undoes it."
+    words = {
+        "copy": f"copy {name} {given.get('to')}{to if given.get('target') != given.get('source') else ''}",
+        "backup": f"backup {name} --output {given.get('output')}",
+        "restore": f"restore {given.get('file')} --as {name}",
+    }
+    return f"`daglab collections {words.get(work.kind, work.kind)}` ends it."
 
 
 def nodes(ready: bool, found: Sequence[api.Node]) -> findings.Finding:
@@ -139,7 +143,7 @@ def aliases(found: Mapping[str, str], there: Mapping[str, Any]) -> findings.Find
 def leftovers(works: Sequence[vitals.Work], there: Sequence[str], *, is_busy: bool) -> findings.Finding:
     """What killed works have left."""
     ended = [each for each in works if not each.running]
-    gone = [each for each in ended if each.collection not in there]
+    gone = [each for each in ended if each.needs_source and each.collection not in there]
     if gone:
         what = named(f"{each.kind} of {each.collection}" for each in gone)
         return findings.degraded(

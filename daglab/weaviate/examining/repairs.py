@@ -149,15 +149,9 @@ def _journals(look: vitals.Look, found: Plan) -> None:
     except errors.DaglabError:
         return
     for work in works:
-        source = work.work.get("source")
-        is_gone = source == look.cluster.url and work.collection not in there
-        if is_gone and not _is_replacing(work) and not work.running and look.only in (None, work.collection):
+        is_gone = work.needs_source and work.collection not in there
+        if is_gone and not work.running and look.only in (None, work.collection):
             found.repairs.append(_forget(look, work))
-
-
-def _is_replacing(work: vitals.Work) -> bool:
-    """Whether a copy has all that it needs of its source, and is putting it in the place of another collection."""
-    return any(line.get("stage") == "replacing" for line in journals.lines_of(work.folder))
 
 
 def _forget(look: vitals.Look, work: vitals.Work) -> Repair:
