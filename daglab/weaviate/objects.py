@@ -61,6 +61,18 @@ def lacking(found: Mapping[str, Any], vectors: Collection[str | None]) -> list[s
     return [each for each in vectors if not (found.get("vector") if each is None else named.get(each))]
 
 
+def lengths(found: Mapping[str, Any]) -> dict[str | None, int]:
+    """How long each vector of an object is, of those that it has; of several at a place, that of one of them."""
+    named = found.get("vectors")
+    vectors: dict[str | None, Any] = {None: found.get("vector"), **(named if isinstance(named, dict) else {})}
+    first = {name: each[0] if _is_filled(each) and _is_filled(each[0]) else each for name, each in vectors.items()}
+    return {name: len(each) for name, each in first.items() if _is_filled(each)}
+
+
+def _is_filled(value: Any) -> bool:
+    return isinstance(value, list) and bool(value)
+
+
 def digest(found: Mapping[str, Any], references: Collection[str] = (), renamed: Mapping[str, str] | None = None) -> str:
     """The hash of what an object is: its id, properties and vectors, these as 32-bit floats; no times.
 

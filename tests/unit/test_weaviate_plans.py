@@ -145,10 +145,11 @@ def test_shards_are_moved_to_the_node_that_bears_less() -> None:
     [
         {"nodes": [node("n1")]},
         {"nodes": [node("n1", shard("a", "n1", 9)), node("n2", status="UNAVAILABLE")]},
+        {"replicas": {**dict.fromkeys("abcd", ("n1",)), "e": ("n3",)}},
         {"replicas": {"a": ("n1",)}},
         {"replicas": {"a": ("n1", "n2"), "b": ("n2", "n1")}},
     ],
-    ids=["one node", "a node is down", "one shard", "on all nodes"],
+    ids=["one node", "a node is down", "a node is gone", "one shard", "on all nodes"],
 )
 def test_there_is_nothing_to_move(more: dict[str, Any]) -> None:
     assert plans.actions(uneven(**more), "rebalance") == []
@@ -233,6 +234,20 @@ def test_batch_takes_what_matches_and_names_the_nearest() -> None:
     with pytest.raises(errors.InvalidInput) as raised:
         batch.matching(there, "Nots*")
     assert "Notes" in str(raised.value.hint)
+
+
+def test_a_bug_at_one_collection_does_not_stop_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    def operate(name: str) -> dict[str, Any]:
+        if name == "a":
+            raise KeyError(name)
+        if name == "b":
+            raise OSError(28, "No space left on device")
+        return {"name": name}
+
+    outcomes = sorted(batch.each(["a", "b", "c"], operate, 1), key=lambda each: each.name)
+    assert [each.error and each.error.exit_code for each in outcomes] == [1, 7, None]
+    assert "KeyError" in capsys.readouterr().err
+    assert outcomes[2].document == {"name": "c"}
 
 
 def test_batch_ends_as_the_worst_of_all() -> None:

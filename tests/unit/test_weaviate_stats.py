@@ -348,6 +348,23 @@ def test_how_a_collection_is(made: dict[str, Any], word: str) -> None:
     assert looks.health(measure("A", 1, **made), nodes, 10) == word
 
 
+def test_a_look_that_failed_does_not_call_a_collection_well() -> None:
+    failed = look(measure("A", 1), error=errors.Unreachable("gone"))
+    assert looks.state(failed, measure("A", 1), 10) == looks.NO_ANSWER
+    [said] = looks.document(failed, 10)["collections"]
+    assert said["health"] == "no answer"
+    assert "no answer" in board.basic(failed, 10)[1][0]
+
+
+@pytest.mark.parametrize(("status", "absent"), [("HEALTHY", 0), ("UNHEALTHY", 0), ("TIMEOUT", 1), ("UNAVAILABLE", 1)])
+def test_a_node_that_is_lost_while_objects_are_counted_has_not_been_counted(status: str, absent: int) -> None:
+    there = [api.Shard("A", name, node, 1, True, "READY", 0, False) for name, node in (("s1", "n1"), ("s2", "n2"))]
+    nodes = [api.Node("n1", "HEALTHY", "1", (there[0],)), api.Node("n2", status, "1", (there[1],))]
+    schema = {"class": "A", "shardingConfig": {"actualCount": 2}}
+    found = measures._measure(cluster(), schema, nodes, None, 5, {})
+    assert (found.absent, found.objects) == (absent, None if absent else 5)
+
+
 def test_rates_are_of_what_both_looks_could_count() -> None:
     before = look(measure("A", 100), measure("B", None), measure("C", 5), measure("D", 0), moment=10.0)
     now = [measure("A", 150), measure("B", 5), measure("C", 7, uncounted=1), measure("D", 4), measure("New", 1)]

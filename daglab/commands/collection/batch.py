@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import fnmatch
 import functools
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,13 @@ def _outcome(name: str, operate: Operate) -> Outcome:
         return Outcome(name, operate(name))
     except errors.DaglabError as error:
         return Outcome(name, dict(error.result) if error.result else None, error)
+    except OSError as error:
+        said, hint = f"The operating system refused: {error}.", "Look at permissions and room on the disk."
+        return Outcome(name, None, errors.InvalidInput(said, hint))
+    except Exception as bug:  # one that fails does not stop the others, whatever it is
+        output.trace(traceback.format_exc())
+        said, hint = f"This is a bug in daglab: {type(bug).__name__}.", "Please report it with the traceback on stderr."
+        return Outcome(name, None, errors.DaglabError(said, hint))
 
 
 def worst(outcomes: Sequence[Outcome]) -> errors.DaglabError | None:

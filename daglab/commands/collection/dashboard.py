@@ -120,7 +120,7 @@ def _check_names(names: Sequence[str], found: Sequence[looks.Look]) -> None:
     metavar="SECONDS",
     help="How long it is between two looks.",
 )
-@options.cluster_options
+@options.any_cluster_options
 @output.env_option
 @output.json_option
 def command(names: Sequence[str], interval: float, cluster: str | None, auth: str | None, as_json: bool) -> None:

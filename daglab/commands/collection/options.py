@@ -12,12 +12,17 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def cluster_options(command: Command) -> Command:
     """The options that say which Weaviate cluster, and as whom; for `clusters.connect`."""
+    return _options(command, "the only one of weaviate.clusters, or the one called default")
+
+
+def any_cluster_options(command: Command) -> Command:
+    """The same for a command that takes all clusters of the config where none is named."""
+    return _options(command, "all of weaviate.clusters")
+
+
+def _options(command: Command, default: str) -> Command:
     options = (
-        click.option(
-            "--cluster",
-            metavar="NAME|URL",
-            help="The Weaviate cluster.  [default: the only one of weaviate.clusters, or the one called default]",
-        ),
+        click.option("--cluster", metavar="NAME|URL", help=f"The Weaviate cluster.  [default: {default}]"),
         click.option(
             "--auth",
             metavar="env:NAME|file:PATH",

@@ -81,12 +81,12 @@ def faults(cluster: rest.Cluster, schema: Mapping[str, Any], all_schemas: Mappin
     """What is wrong with the objects of a sample. Raises as following references does."""
     found = Faults()
     listed = [each for some in sample.objects.values() for each in some]
+    lengths = [objects.lengths(each) for each in listed]
     made = schemas.vectorized(schema)
     for vector in schemas.vector_indexes(schema):
-        lengths = [_length(each, vector) for each in listed]
-        has = [length for length in lengths if length]
+        has = [each[vector] for each in lengths if vector in each]
         if has or vector in made:
-            found.lacking[vector] = len(lengths) - len(has)
+            found.lacking[vector] = len(listed) - len(has)
             found.lengths[vector] = Counter(has)
     referring = schemas.references(schema)
     for tenant, some in sample.objects.items():
@@ -121,13 +121,6 @@ def has_copy(cluster: rest.Cluster, name: str, uuid: str, node: str, tenant: str
             return None
         raise
     return True
-
-
-def _length(found: Mapping[str, Any], vector: str | None) -> int:
-    """The length of a vector of an object, 0 for none; of several at a place, that of each."""
-    value = found.get("vector") if vector is None else (found.get("vectors") or {}).get(vector)
-    first = value[0] if value else None
-    return len(first) if isinstance(first, list) else len(value or ())
 
 
 def _follow(

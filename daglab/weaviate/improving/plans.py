@@ -208,7 +208,7 @@ def _rebalancing(picture: Picture, *, every: bool) -> list[Action]:
     movable = {shard: there for shard, there in picture.replicas.items() if _is_movable(picture, shard)}
     names = [node.name for node in picture.nodes if node.status == api.HEALTHY]
     goal = 0.0 if every else WORST_IMBALANCE / 2
-    done = balances.moves(movable, weights, names, goal) if len(names) == len(picture.nodes) else []
+    done = balances.moves(movable, weights, names, goal) if set(bears) == set(names) else []
     later = balances.imbalance(balances.loads(balances.after(picture.replicas, done), weights, names))
     reason = f"The nodes bear {_said(bears)} {unit}: imbalance {ratio:.2f}, after all moves {later:.2f}."
     return [_move(picture, each, unit, reason) for each in done]

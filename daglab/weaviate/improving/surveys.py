@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from daglab import errors
-from daglab.weaviate import api, rest, schemas, tenants
+from daglab.weaviate import api, objects, rest, schemas, tenants
 from daglab.weaviate.improving import indexes, plans, replication
 from daglab.weaviate.measuring import listener
 
@@ -88,12 +88,8 @@ def _dimensions(
     query = {"class": schema["class"], "limit": 1, "include": "vector", "tenant": tenant}
     found = rest.member(cluster, rest.get(cluster, "objects", **query), "objects", list)
     each = found[0] if found else {}
-    vectors = {None: each.get("vector"), **(each.get("vectors") or {})}
-    return {
-        name: len(vector)
-        for name, vector in vectors.items()
-        if isinstance(vector, list) and vector and not isinstance(vector[0], list)
-    }
+    single = {None: each.get("vector"), **(each.get("vectors") or {})}
+    return {name: length for name, length in objects.lengths(each).items() if not isinstance(single[name][0], list)}
 
 
 def _listened(cluster: rest.Cluster, name: str) -> tuple[float | None, float | None]:

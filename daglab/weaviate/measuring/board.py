@@ -95,7 +95,7 @@ def _table(found: Sequence[looks.Look], most: int) -> tuple[list[str], Rows]:
         for each in _measures(look):
             change = (look.changes or {}).get(each.name, looks.Change())
             latency = (looks.latencies(look, each.name, "queries") or {}).get("p95")
-            state = "no answer" if look.error else looks.health(each, look.found.nodes if look.found else None, most)
+            state = looks.state(look, each, most)
             named = [look.cluster.name] if len(found) > 1 else []
             objects = f"{_number(each.objects)}{'+' if each.uncounted else ''}"
             said = [each.name, objects, state, _rate(change), _seconds(latency), *named]
@@ -131,7 +131,7 @@ def _basic(look: looks.Look, each: measures.Measure, most: int) -> list[str]:
     return [
         each.name,
         _objects(each),
-        looks.health(each, look.found.nodes if look.found else None, most),
+        looks.state(look, each, most),
         *changed,
         _vectors(each),
         _tenants(each),

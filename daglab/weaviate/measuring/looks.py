@@ -17,7 +17,7 @@ WINDOW = 60.0  # seconds that latencies are of, where there are several looks
 SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 LISTENER_SECONDS = 10.0
 LEAST_PATIENCE = 5.0
-OK, QUEUE, READ_ONLY, NOT_READY = "ok", "queue", "read-only", "not ready"
+OK, QUEUE, READ_ONLY, NOT_READY, NO_ANSWER = "ok", "queue", "read-only", "not ready", "no answer"
 
 Told = Mapping[str, listener.Figures]
 
@@ -115,6 +115,11 @@ def health(measure: measures.Measure, nodes: Sequence[api.Node] | None, most: in
     return QUEUE if (measure.queue or 0) > most else OK
 
 
+def state(look: Look, measure: measures.Measure, most: int) -> str:
+    """How a collection is, in a word; where nothing was found, its figures are those of an earlier look."""
+    return NO_ANSWER if look.error else health(measure, look.found.nodes if look.found else None, most)
+
+
 def latencies(look: Look, name: str, part: str) -> dict[str, Any] | None:
     """How many there were (`n`) and their quantiles in seconds: of the last minute, or of all since the server's start
     where there was no look before; None where nothing is told. `part` is one of a listener's figures.
@@ -179,7 +184,7 @@ def _collection(look: Look, each: measures.Measure, most: int) -> dict[str, Any]
         "uncounted_tenants": each.uncounted,
         "statuses": dict(each.statuses),
         "vectors": [vars(vector) for vector in each.vectors],
-        "health": health(each, look.found.nodes if look.found else None, most),
+        "health": state(look, each, most),
         "objects_per_second": change.per_second,
         "growth_percent": change.percent,
         "performance": None if look.told is None else _performance(look, each.name),

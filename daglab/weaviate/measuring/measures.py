@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from daglab import errors
-from daglab.weaviate import api, rest, schemas, together
+from daglab.weaviate import api, objects, rest, schemas, together
 
 Value = TypeVar("Value")
 
@@ -212,20 +212,11 @@ def _lengths(cluster: rest.Cluster, asked: Mapping[str, str], names: Sequence[st
     return {name: _told(found.get(f"c{number}")) for number, name in enumerate(names)}
 
 
-def _told(objects: Any) -> dict[str | None, int]:
-    """The length of each vector of the first object; of a vector of several, that of one of them."""
-    first = objects[0] if isinstance(objects, list) and objects else None
+def _told(found: Any) -> dict[str | None, int]:
+    """The length of each vector of the first object."""
+    first = found[0] if isinstance(found, list) and found else None
     there = first.get("_additional") if isinstance(first, dict) else None
-    if not isinstance(there, dict):
-        return {}
-    named = there.get("vectors")
-    vectors: dict[str | None, Any] = {None: there.get("vector"), **(named if isinstance(named, dict) else {})}
-    found = {name: each[0] if _is_filled(each) and _is_filled(each[0]) else each for name, each in vectors.items()}
-    return {name: len(each) for name, each in found.items() if _is_filled(each)}
-
-
-def _is_filled(value: Any) -> bool:
-    return isinstance(value, list) and bool(value)
+    return objects.lengths(there) if isinstance(there, dict) else {}
 
 
 def _measure(
@@ -261,7 +252,8 @@ def _measure(
     active = {tenant for tenant, status in statuses.items() if status == ACTIVE}
     there = _shards(cluster, nodes, name, active)
     expected = max(_expected(schema), len(active | {each.name for each in there}) if active else 0)
-    return _whole(dataclasses.replace(made, **_of_shards(there, expected)))
+    gone = {each.name for each in nodes if each.status in api.SILENT}
+    return _whole(dataclasses.replace(made, **_of_shards(there, expected, gone)))
 
 
 def _shards(cluster: rest.Cluster, nodes: Sequence[api.Node], name: str, active: Set[str]) -> list[api.Shard]:
@@ -282,8 +274,10 @@ def _whole(made: Measure) -> Measure:
     return dataclasses.replace(made, objects=None, problem=problem)
 
 
-def _of_shards(there: Sequence[api.Shard], expected: int) -> dict[str, Any]:
-    """What the shards come to: each is there once, on however many nodes it lies."""
+def _of_shards(there: Sequence[api.Shard], expected: int, gone: Set[str]) -> dict[str, Any]:
+    """What the shards come to: each is there once, on however many nodes it lies; `gone` are nodes that were lost since
+    they told of theirs, while objects were counted.
+    """
     copies: dict[str, list[api.Shard]] = {}
     for each in there:
         copies.setdefault(each.name, []).append(each)
@@ -293,7 +287,7 @@ def _of_shards(there: Sequence[api.Shard], expected: int) -> dict[str, Any]:
     return {
         "shards": max(len(copies), expected),
         "unloaded": len(copies) - len(loaded),
-        "absent": max(0, expected - len(copies)),
+        "absent": max(0, expected - len({each.name for each in there if each.node not in gone})),
         "statuses": dict(Counter(_worst([each.indexing for each in copy]) for copy in copies.values())),
         "nodes": tuple(sorted({each.node for each in there})),
         "queue": sum(max(some) for some in queues if some) if any(queues) else None,
