@@ -159,7 +159,7 @@ def tenant(cluster: rest.Cluster, name: str, tenant: str) -> str | None:
         found = rest.get(cluster, f"schema/{rest.segment(name)}/tenants/{rest.segment(tenant)}")
     except rest.Missing:
         return None
-    return _activity(found or {})
+    return _activity(rest.rows(cluster, [found or {}], "tenant")[0])
 
 
 def _activity(tenant: Mapping[str, Any]) -> str:
@@ -228,16 +228,26 @@ def _count(cluster: rest.Cluster, data: Mapping[str, Any], key: str, name: str) 
 def _whole(cluster: rest.Cluster, schema: Any) -> dict[str, Any]:
     """A schema, whose parts are of the kinds that all who read it expect."""
     rest.member(cluster, schema, "class", str)
-    rest.rows(cluster, schema.get("properties"), "properties", "name")
-    for part in ("vectorConfig", "multiTenancyConfig", "replicationConfig", "shardingConfig"):
+    for each in rest.rows(cluster, schema.get("properties"), "properties", "name"):
+        kinds = each.get("dataType") or []
+        rest.rows(
+            cluster,
+            [{"dataType": kind} for kind in kinds] if isinstance(kinds, list) else kinds,
+            "dataType",
+            "dataType",
+        )
+    for part in ("multiTenancyConfig", "replicationConfig", "shardingConfig", "invertedIndexConfig"):
         rest.member(cluster, {part: schema.get(part) or {}}, part, dict)
+    rest.member(cluster, {"factor": (schema.get("replicationConfig") or {}).get("factor") or 1}, "factor", int)
+    named = rest.member(cluster, {"vectorConfig": schema.get("vectorConfig") or {}}, "vectorConfig", dict)
+    rest.rows(cluster, list(named.values()), "vectorConfig")
     return schema  # type: ignore[no-any-return]
 
 
 def _node(cluster: rest.Cluster, each: Mapping[str, Any]) -> Node:
     name = str(each.get("name", ""))
     shards = tuple(_shard(name, shard) for shard in rest.rows(cluster, each.get("shards"), "shards", "name"))
-    return Node(name, str(each.get("status", "")), each.get("version"), shards)
+    return Node(name, str(each.get("status", "")), _text(each.get("version")), shards)
 
 
 def _shard(node: str, each: Mapping[str, Any]) -> Shard:
@@ -248,10 +258,14 @@ def _shard(node: str, each: Mapping[str, Any]) -> Shard:
         node=node,
         objects=_number(each.get("objectCount") or 0) if loaded else None,
         loaded=loaded,
-        indexing=each.get("vectorIndexingStatus"),
+        indexing=_text(each.get("vectorIndexingStatus")),
         queue=_number(each.get("vectorQueueLength")),
-        compressed=each.get("compressed"),
+        compressed=each.get("compressed") if isinstance(each.get("compressed"), bool) else None,
     )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _number(value: Any) -> int | None:

@@ -11,6 +11,7 @@ import responses
 from daglab import errors, web
 from daglab.settings import config
 from daglab.weaviate import api, clusters, rest
+from daglab.weaviate.improving import indexes, replication
 
 URL = "http://weaviate.test:8080"
 
@@ -30,6 +31,16 @@ def cluster() -> rest.Cluster:
         ("schema/A", lambda cluster: api.schema(cluster, "A"), {"class": "A", "properties": 5}),
         ("schema/A", lambda cluster: api.schema(cluster, "A"), {"class": "A", "properties": [{}]}),
         ("schema/A", lambda cluster: api.schema(cluster, "A"), {"class": "A", "vectorConfig": 7}),
+        ("schema", api.schemas, {"classes": [{"class": "A", "properties": [{"name": "p", "dataType": 5}]}]}),
+        ("schema", api.schemas, {"classes": [{"class": "A", "properties": [{"name": "p", "dataType": [5]}]}]}),
+        ("schema", api.schemas, {"classes": [{"class": "A", "vectorConfig": {"v": 5}}]}),
+        ("schema", api.schemas, {"classes": [{"class": "A", "replicationConfig": {"factor": "x"}}]}),
+        ("schema/A/tenants/a", lambda cluster: api.tenant(cluster, "A", "a"), [5]),
+        ("schema/A/indexes", lambda cluster: indexes.listed(cluster, "A"), {"properties": [{"indexes": 5}]}),
+        ("tasks", indexes.tasks, [5]),
+        ("tasks", indexes.tasks, {"reindex": [{}]}),
+        ("replication/sharding-state", lambda cluster: replication.replicas(cluster, "A"), {"shardingState": 5}),
+        ("replication/replicate/list", lambda cluster: replication.operations(cluster, "A"), [5]),
         ("schema/A/tenants", lambda cluster: api.tenants(cluster, "A"), [{"nom": "a"}]),
         ("aliases", api.aliases, {"aliases": [{}]}),
         ("nodes", api.nodes, {"nodes": [1]}),

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import responses
 
+from daglab import errors
 from daglab.checks import findings
+from daglab.commands.collection import health
 from daglab.settings import config
-from daglab.weaviate import api, clusters, rest
-from daglab.weaviate.examining import diagnoses, judgements, samples, vitals
+from daglab.weaviate import api, clusters, journals, rest
+from daglab.weaviate.examining import diagnoses, judgements, repairs, samples, vitals
 
 
 def shard(name: str = "s", node: str = "n1", status: str | None = "READY", **more: Any) -> api.Shard:
@@ -202,3 +204,31 @@ def test_one_check_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypat
     }
     assert "ZeroDivisionError" in found.checks["integrity"].detail
     assert diagnoses.of_cluster(look).checks["schema"].detail == "It can't be told: no leader"
+
+
+def test_each_repair_is_told_as_it_went(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise rest.Failed("no", "x")
+
+    made = [
+        repairs.Repair("C", "tenant a", "activate", lambda: None),
+        repairs.Repair("D", "tenant a", "activate", fail),
+    ]
+    left = [repairs.Refusal("C", "tenant b of C is OFFLOADING", "Only its server can end that.")]
+    plans = [repairs.Plan(made, left), repairs.Plan([], [*left, repairs.Refusal("E", repairs.UNREAD, "x")])]
+    monkeypatch.setattr(repairs, "plan", lambda *_, **__: plans.pop(0))
+    monkeypatch.setattr(repairs, "names_of", lambda _: ["C", "D"])
+    look = vitals.Look(clusters.connect(config.load(), "http://127.0.0.1:9"), tmp_path, vitals.Limits(1, 1))
+    found = health.mend(look, force=False, dry_run=False, yes=True, as_json=True)
+    assert [each["collection"] for each in found["fixed"]] == ["C"]
+    assert [(each["collection"], each["why"]) for each in found["not_fixed"]] == [
+        ("C", "Only its server can end that."),
+        ("D", "no"),
+    ]
+
+
+def test_a_journal_that_was_ended_meanwhile_is_not_begun_anew(tmp_path: Path) -> None:
+    look = vitals.Look(clusters.connect(config.load(), "http://127.0.0.1:9"), tmp_path, vitals.Limits(1, 1))
+    with pytest.raises(errors.Taken, match="ended meanwhile"), repairs._journal(look, work()):
+        pass
+    assert journals.unfinished(tmp_path) == []

@@ -161,6 +161,6 @@ def existing(cluster: rest.Cluster, name: str, ids: Sequence[str], tenant: str |
         within = f"tenant: {json.dumps(tenant)}, " if tenant is not None else ""
         where = f'{{operator: ContainsAny, path: ["id"], valueText: {json.dumps(some)}}}'
         query = f"{{Get {{{name}({within}limit: {len(some)}, where: {where}) {{_additional {{id}}}}}}}}"
-        listed = rest.member(cluster, rest.graphql(cluster, query), "Get", dict).get(name) or []
-        found |= {str(each["_additional"]["id"]) for each in listed}
+        listed = rest.rows(cluster, rest.member(cluster, rest.graphql(cluster, query), "Get", dict).get(name), name)
+        found |= {str(rest.member(cluster, each, "_additional", dict).get("id")) for each in listed}
     return found

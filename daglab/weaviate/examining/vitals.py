@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -158,7 +158,9 @@ def raft(look: Look) -> tuple[bool, list[Raft]]:
     def ask() -> tuple[bool, list[Raft]]:
         found = rest.get(look.cluster, "cluster/statistics")
         listed = rest.member(look.cluster, found, "statistics", list)
-        return found.get("synchronized") is True, [*map(_raft, listed), *_lost(listed)]
+        said = rest.rows(look.cluster, [each.get("raft") or {} for each in listed], "raft")
+        members = [_raft(each, of) for each, of in zip(listed, said, strict=True)]
+        return found.get("synchronized") is True, [*members, *_lost(look.cluster, said, members)]
 
     return look.once("raft", ask)
 
@@ -207,8 +209,7 @@ def _work(each: Mapping[str, Any]) -> Work:
     return Work(folder, work, bool(each.get("running")), frozen, journals.owed(lines), needs_source)
 
 
-def _raft(each: Mapping[str, Any]) -> Raft:
-    said = each.get("raft") or {}
+def _raft(each: Mapping[str, Any], said: Mapping[str, Any]) -> Raft:
     return Raft(
         name=str(each.get("name", "")),
         status=str(each.get("status", "")),
@@ -219,10 +220,10 @@ def _raft(each: Mapping[str, Any]) -> Raft:
     )
 
 
-def _lost(listed: list[dict[str, Any]]) -> list[Raft]:
+def _lost(cluster: rest.Cluster, said: Sequence[Mapping[str, Any]], members: Sequence[Raft]) -> list[Raft]:
     """The members of the cluster that nothing is told of: 1.30 tells of a node that has gone for some seconds only."""
-    known = [(each.get("raft") or {}).get("latestConfiguration") or [] for each in listed]
-    lost = {str(one.get("id")) for members in known for one in members} - {str(each.get("name")) for each in listed}
+    known = [rest.rows(cluster, each.get("latestConfiguration"), "latestConfiguration") for each in said]
+    lost = {str(one.get("id")) for listed in known for one in listed} - {each.name for each in members}
     return [Raft(name, "UNAVAILABLE", "", "", "", is_ready=False) for name in sorted(lost)]
 
 

@@ -55,7 +55,7 @@ def listed(cluster: rest.Cluster, name: str) -> tuple[Index, ...]:
     """The indexes of a collection, by property. Raises `Missing` before 1.38."""
     path = f"schema/{rest.segment(name)}/indexes"
     properties = rest.member(cluster, rest.get(cluster, path), "properties", list)
-    found = [_index(each, one) for each in properties for one in each.get("indexes") or ()]
+    found = [_index(each, one) for each in properties for one in rest.rows(cluster, each.get("indexes"), "indexes")]
     return tuple(sorted(found, key=lambda each: (each.property, each.kind)))
 
 
@@ -95,8 +95,8 @@ def start(cluster: rest.Cluster, method: str, path: str, body: Mapping[str, Any]
 
 def tasks(cluster: rest.Cluster) -> dict[str, Task]:
     """The index tasks that the server knows of, by their ids; it forgets those that ended long ago."""
-    found = rest.get(cluster, "tasks") or {}
-    return {str(each["id"]): _task(each) for each in found.get("reindex") or ()}
+    found = rest.member(cluster, {"tasks": rest.get(cluster, "tasks") or {}}, "tasks", dict)
+    return {each["id"]: _task(cluster, each) for each in rest.rows(cluster, found.get("reindex"), "reindex", "id")}
 
 
 def _index(each: Mapping[str, Any], one: Mapping[str, Any]) -> Index:
@@ -112,12 +112,12 @@ def _index(each: Mapping[str, Any], one: Mapping[str, Any]) -> Index:
     )
 
 
-def _task(each: Mapping[str, Any]) -> Task:
-    units = each.get("units") or ()
+def _task(cluster: rest.Cluster, each: Mapping[str, Any]) -> Task:
+    units = rest.rows(cluster, each.get("units"), "units")
     done = sum(float(unit.get("progress") or 0) for unit in units) / len(units) if units else 0.0
     said = [each.get("error"), *(unit.get("error") for unit in units)]
     problem = "; ".join(dict.fromkeys(str(text) for text in said if text))
-    about = each.get("payload") or {}
+    about = rest.member(cluster, {"payload": each.get("payload") or {}}, "payload", dict)
     return Task(
         id=str(each["id"]),
         status=str(each.get("status", "")),

@@ -35,18 +35,20 @@ class Operation:
 def replicas(cluster: rest.Cluster, name: str) -> dict[str, tuple[str, ...]]:
     """The nodes that have each shard of a collection. Raises `Missing` before 1.31, `NotSetUp` where it is off."""
     found = _asked(cluster, "replication/sharding-state", collection=name)
-    shards = rest.member(cluster, found.get("shardingState"), "shards", list)
-    return {str(each["shard"]): tuple(each.get("replicas") or ()) for each in shards}
+    state = rest.member(cluster, found, "shardingState", dict)
+    shards = rest.member(cluster, state, "shards", list, "shard")
+    return {each["shard"]: tuple(map(str, _listed(cluster, each, "replicas"))) for each in shards}
 
 
 def operations(cluster: rest.Cluster, name: str) -> list[Operation]:
     """The moves and copies of a collection's replicas, also those that have ended. Raises as `replicas` does."""
-    return [_operation(each) for each in _asked(cluster, f"{PATH}/list", collection=name) or ()]
+    found = _asked(cluster, f"{PATH}/list", collection=name)
+    return [_operation(cluster, each) for each in rest.rows(cluster, found, "operations")]
 
 
 def operation(cluster: rest.Cluster, id: str) -> Operation:  # noqa: A002 (it is called so there)
     """One move or copy. Raises `Missing` for one that there is not any more."""
-    return _operation(rest.get(cluster, f"{PATH}/{rest.segment(id)}"))
+    return _operation(cluster, rest.rows(cluster, [rest.get(cluster, f"{PATH}/{rest.segment(id)}")], "operation")[0])
 
 
 def request(name: str, shard: str, source: str, target: str) -> dict[str, Any]:
@@ -70,9 +72,17 @@ def _asked(cluster: rest.Cluster, path: str, **query: Any) -> Any:
         raise errors.NotSetUp(f"Replicas can't be moved in {cluster.name}: it is switched off.", hint) from None
 
 
-def _operation(each: Mapping[str, Any]) -> Operation:
-    status = each.get("status") or {}
-    said = [str(one.get("message", one)) for one in status.get("errors") or ()]
+def _listed(cluster: rest.Cluster, each: Mapping[str, Any], name: str) -> list[Any]:
+    """A list of anything, none for none. Raises `Failed` for what is no list."""
+    value = each.get(name) or []
+    if not isinstance(value, list):
+        raise rest.Failed(f"{cluster.name} answers with {name!r} that no Weaviate has.", rest.NO_WEAVIATE)
+    return value
+
+
+def _operation(cluster: rest.Cluster, each: Mapping[str, Any]) -> Operation:
+    status = rest.member(cluster, {"status": each.get("status") or {}}, "status", dict)
+    said = [str(one.get("message", one)) for one in rest.rows(cluster, status.get("errors"), "errors")]
     return Operation(
         id=str(each.get("id", "")),
         shard=str(each.get("shard", "")),
