@@ -24,7 +24,7 @@ def check(cluster: rest.Cluster, schema: Mapping[str, Any]) -> None:
             f"{name} has {wanted} replicas, and {cluster.name} has {there} nodes.",
             "`copy --transform FILE.py` with a transform_schema(schema) can set replicationConfig.factor to less.",
         )
-    if name not in known and (leads := aliases(cluster).get(name)):
+    if name not in known and (leads := (api.known_aliases(cluster) or {}).get(name)):
         raise errors.InvalidInput(
             f"{name} is an alias in {cluster.name}, of {leads}.", "Name the collection, or another one."
         )
@@ -34,11 +34,3 @@ def refuse_taken(cluster: rest.Cluster, name: str, hint: str) -> None:
     """Raises `Taken`, with the hint, where there is a collection of that name."""
     if api.exists(cluster, name):
         raise errors.Taken(f"There is a collection {name} in {cluster.name} already.", hint)
-
-
-def aliases(cluster: rest.Cluster) -> dict[str, str]:
-    """Which collection each alias leads to; none before Weaviate 1.32."""
-    try:
-        return api.aliases(cluster)
-    except rest.Missing:
-        return {}

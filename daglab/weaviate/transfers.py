@@ -34,6 +34,12 @@ class Side:
     name: str
 
 
+def sides(source: Side, target: Side) -> dict[str, dict[str, str]]:
+    """From where to where, as JSON."""
+    pairs = {"source": source, "target": target}
+    return {name: {"cluster": side.cluster.name, "collection": side.name} for name, side in pairs.items()}
+
+
 @dataclass
 class Tally:
     """How far a transfer has come: objects `read`, `written`, `dropped` on purpose, and those that `failed`.

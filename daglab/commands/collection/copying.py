@@ -107,7 +107,7 @@ def planned(
 
 def preview(root: Path, settings: config.Config, copy: copies.Copy, limit: int | None) -> dict[str, Any]:
     """What would be done; nothing is made to find out."""
-    from daglab.weaviate import journals
+    from daglab.weaviate import journals, transfers
     from daglab.weaviate.copying import copies, previews
 
     count, uncounted = copies.count_of(copy.source, active_only=True)
@@ -116,7 +116,7 @@ def preview(root: Path, settings: config.Config, copy: copies.Copy, limit: int |
     return {
         "ok": True,
         "dry_run": True,
-        **_sides(copy),
+        **transfers.sides(copy.source, copy.target),
         "count": count,
         "uncounted_tenants": uncounted,
         "replaces": replaces,
@@ -187,14 +187,9 @@ def _confirm(name: str, given: Given) -> None:
         raise errors.WrongUsage("That is not its name; nothing was done.", "Type it as it stands, or add --yes.")
 
 
-def _sides(copy: copies.Copy) -> dict[str, Any]:
-    return {
-        name: {"cluster": side.cluster.name, "collection": side.name}
-        for name, side in (("source", copy.source), ("target", copy.target))
-    }
-
-
 def _result(copy: copies.Copy, outcome: copies.Outcome, seconds: float, event: events.Event) -> dict[str, Any]:
+    from daglab.weaviate import transfers
+
     fresh = outcome.objects - (outcome.resumed or 0)
     figures = {
         "objects": outcome.objects,
@@ -209,7 +204,7 @@ def _result(copy: copies.Copy, outcome: copies.Outcome, seconds: float, event: e
     return {
         "ok": True,
         "dry_run": False,
-        **_sides(copy),
+        **transfers.sides(copy.source, copy.target),
         **figures,
         "source_count": outcome.source_count,
         "target_count": outcome.target_count,

@@ -140,12 +140,10 @@ def _show_schema(schema: Mapping[str, Any], as_json: bool) -> None:
 
 def _aliases(there: rest.Cluster, name: str) -> list[str] | None:
     """The aliases that lead to a collection; None where the server knows none (before 1.32)."""
-    from daglab.weaviate import api, rest
+    from daglab.weaviate import api
 
-    try:
-        return sorted(alias for alias, to in api.aliases(there).items() if to == name)
-    except rest.Missing:
-        return None
+    known = api.known_aliases(there)
+    return None if known is None else sorted(alias for alias, to in known.items() if to == name)
 
 
 def _show(found: Mapping[str, Any]) -> None:

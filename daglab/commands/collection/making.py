@@ -105,14 +105,14 @@ def _checked(
     settings: config.Config, there: rest.Cluster, names: Sequence[str], *, unprotect: bool, force: bool
 ) -> dict[str, int | None]:
     """How many objects each has (None where that can't be told, tenants being inactive); those missing are left out."""
-    from daglab.weaviate import api, lifecycle, placement, protection
+    from daglab.weaviate import api, lifecycle, protection
 
     protection.refuse(settings, names, unprotect=unprotect)
     known = api.schemas(there)
     missing = [name for name in names if name not in known]
     if missing and not force:
         hint = parse.did_you_mean(missing[0], known) or "With --force, what is not there is no error."
-        if leads := placement.aliases(there).get(missing[0]):
+        if leads := (api.known_aliases(there) or {}).get(missing[0]):
             hint = f"It is an alias, of {leads}: name that."
         raise errors.InvalidInput(f"There is no collection {missing[0]!r} in {there.name}.", hint)
     return {name: lifecycle.objects_of(there, name) for name in dict.fromkeys(names) if name in known}

@@ -19,17 +19,14 @@ if TYPE_CHECKING:  # they bring in requests
 
 def plan(source: transfers.Side, target: transfers.Side, alias: str | None, strategy: str) -> dict[str, Any]:
     """What a migration would do, with counts. Raises as `destinations.check` does."""
-    from daglab.weaviate import tenants
+    from daglab.weaviate import tenants, transfers
     from daglab.weaviate.moving import destinations
 
     destinations.check(source, target)
     leads = destinations.check_alias(target, alias) if alias else None
     objects, states = tenants.counted(source.cluster, source.name)
     return {
-        "collection": source.name,
-        "source": source.cluster.url,
-        "target": target.cluster.url,
-        "as": target.name,
+        **transfers.sides(source, target),
         "strategy": strategy,
         "objects": objects,
         "tenants": len(states),
@@ -41,7 +38,7 @@ def plan(source: transfers.Side, target: transfers.Side, alias: str | None, stra
 
 def begun(settings: config.Config, here: transfers.Side, there: transfers.Side, alias: str | None) -> dict[str, Any]:
     """A migration that is gone on with, or undone. Raises `InvalidInput` for none, and as `check_alias` does."""
-    from daglab.weaviate import journals
+    from daglab.weaviate import journals, transfers
     from daglab.weaviate.moving import destinations, relocations
 
     if not journals.is_there(settings.root, relocations.work(here, there)):
@@ -50,7 +47,7 @@ def begun(settings: config.Config, here: transfers.Side, there: transfers.Side, 
         )
     if alias:
         destinations.check_alias(there, alias)
-    return {"collection": here.name, "source": here.cluster.url, "target": there.cluster.url, "as": there.name}
+    return dict(transfers.sides(here, there))
 
 
 def refuse_options(*, resume: bool, abort: bool, dry_run: bool) -> None:
@@ -63,20 +60,21 @@ def refuse_options(*, resume: bool, abort: bool, dry_run: bool) -> None:
 
 def said(found: Mapping[str, Any]) -> list[str]:
     """A plan in words."""
-    objects = f"{found['objects']:,} objects"
+    source, target = found["source"], found["target"]
+    name, objects = source["collection"], f"{found['objects']:,} objects"
     if found["tenants"]:
         objects += f" in {found['tenants']} tenants"
     if found["uncounted_tenants"]:
         objects += f", without those of {found['uncounted_tenants']} tenants that are not active"
-    lines = [f"{found['collection']} of {found['source']} becomes {found['as']} of {found['target']}: {objects}."]
+    lines = [f"{name} of {source['cluster']} becomes {target['collection']} of {target['cluster']}: {objects}."]
     if found["strategy"] == "offline":
-        lines.append(f"{found['collection']} is read-only from the start until all is copied.")
+        lines.append(f"{name} is read-only from the start until all is copied.")
     else:
-        lines.append(f"{found['collection']} is read-only for a while at the end.")
+        lines.append(f"{name} is read-only for a while at the end.")
     if found["alias"]:
         now = f", now to {found['alias_leads_to']}" if found["alias_leads_to"] else ""
-        lines.append(f"The alias {found['alias']} of {found['target']} leads to {found['as']} then{now}.")
-    return [*lines, f"{found['collection']} stays where it is."]
+        lines.append(f"The alias {found['alias']} of {target['cluster']} leads to {target['collection']} then{now}.")
+    return [*lines, f"{name} stays where it is."]
 
 
 def show(found: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 
 from daglab import errors, json_lines
-from daglab.weaviate import api, batches, comparisons, journals, placement, schemas, tenants, transfers
+from daglab.weaviate import api, batches, comparisons, journals, schemas, tenants, transfers
 from daglab.weaviate.copying import copies
 
 SECOND = "second"  # the folder of the journal of the copy from beside
@@ -22,7 +22,7 @@ def replace(copy: copies.Copy, journal: journals.Journal, pace: batches.Pace, sh
     """
     beside, target = copies.place(copy, journal), copy.target
     if journal.last("replacing") is None:
-        leading = [name for name, led in placement.aliases(target.cluster).items() if led == target.name]
+        leading = [name for name, led in (api.known_aliases(target.cluster) or {}).items() if led == target.name]
         journal.note("replacing", aliases=leading)
     leading = (journal.last("replacing") or {})["aliases"]
     if journal.last("kept") is None:
@@ -50,7 +50,7 @@ def _remake(journal: journals.Journal, beside: transfers.Side, target: transfers
 
 
 def _lead(target: transfers.Side, leading: list[str], name: str) -> None:
-    there = placement.aliases(target.cluster) if leading else {}
+    there = (api.known_aliases(target.cluster) or {}) if leading else {}
     for alias in leading:
         if alias in there and there[alias] != name:  # one that was taken away meanwhile stays away
             api.set_alias(target.cluster, alias, name)
