@@ -147,11 +147,9 @@ class Group(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands, each with its whole first line, which click would cut."""
-        named = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        rows = [(name, (each.help or "").partition("\n")[0]) for name, each in named if each and not each.hidden]
-        if rows:
-            with formatter.section("Commands"):
-                formatter.write_dl(rows)
+        rows = [(name, (each.help or "").partition("\n")[0]) for name, each in sorted(self.commands.items())]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 def plain(text: str) -> str:
@@ -275,7 +273,7 @@ def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> None:
 
     cells = [[re.sub(r"[\n\t]", " ", plain(str(cell))) for cell in row] for row in rows]
     text = tabulate.tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
-    columns = _terminal_width()
+    columns = width() if sys.stdout.isatty() else None
     for line in text.split("\n"):
         _print(line if columns is None else cut(line, columns))
 
@@ -397,7 +395,3 @@ def _style(text: str, colour: str) -> str:
     """Coloured on a terminal; NO_COLOR switches it off, FORCE_COLOR on."""
     wanted = bool(os.environ.get("FORCE_COLOR")) or sys.stderr.isatty()
     return click.style(text, fg=colour) if wanted and not os.environ.get("NO_COLOR") else text
-
-
-def _terminal_width() -> int | None:
-    return width() if sys.stdout.isatty() else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import sys
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ def columns(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes stdout a terminal of so many columns; None for no terminal."""
 
     def set_columns(columns: int | None) -> None:
-        monkeypatch.setattr(output, "_terminal_width", lambda: columns)
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: columns is not None)
+        monkeypatch.setattr(output, "width", lambda: columns)
 
     return set_columns
 
@@ -154,8 +155,3 @@ def test_a_cell_is_one_line_as_it_is(columns: Any, capfd: pytest.CaptureFixture[
 def test_no_rows_are_no_table(capfd: pytest.CaptureFixture[str]) -> None:
     output.table([], ["Key"])
     assert capfd.readouterr() == ("", "")
-
-
-def test_the_width_is_that_of_the_terminal() -> None:
-    assert output._terminal_width() is None
-    assert not os.isatty(1)
