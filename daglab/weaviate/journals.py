@@ -37,9 +37,15 @@ class Journal:
         return next((line for line in reversed(self.lines) if line.get("stage") == stage), None)
 
     def note(self, stage: str, **said: Any) -> None:
-        """Add a line, which is on disk when this returns."""
+        """Add a line, which is on disk when this returns. Raises `InvalidInput` where it can't be: the disk is full."""
         line = {"stage": stage, **said}
-        json_lines.append(self.folder / NAME, line, mode=0o600)
+        try:
+            json_lines.append(self.folder / NAME, line, mode=0o600)
+        except OSError as error:
+            raise errors.InvalidInput(
+                f"The journal {self.folder / NAME} can't be written: {error.strerror or error}.",
+                "Make room on the disk, and give the same command again.",
+            ) from error
         self.lines.append(line)
 
 
@@ -47,7 +53,7 @@ class Journal:
 def opened(root: Path, work: Mapping[str, Any]) -> Iterator[Journal]:
     """The journal of a work, such as `{"kind": "copy", "collection": ..., "source": url, ...}`, new or an older one.
 
-    It is kept until `finish`. Raises `Taken` while somebody else is at the same work.
+    It is kept until `finish`. Raises `Taken` while somebody else is at the same work, and as `Journal.note` does.
     """
     folder = root / FOLDER / name_of(work)
     files.make_folder(folder)
@@ -55,7 +61,11 @@ def opened(root: Path, work: Mapping[str, Any]) -> Iterator[Journal]:
         lines = json_lines.read(folder / NAME)
         journal = Journal(folder, dict(work), lines)
         if not lines:
-            journal.note("begun", work=dict(work))
+            try:
+                journal.note("begun", work=dict(work))
+            except errors.DaglabError:
+                finish(journal)  # nothing was begun; an empty journal would say that something was
+                raise
         yield journal
 
 

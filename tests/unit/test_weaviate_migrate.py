@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from daglab import errors, files, progress
+from daglab import errors, files, json_lines, progress
 from daglab.weaviate import api, batches, journals, rest, store, tenants, transfers
 from daglab.weaviate.moving import changes, freezing, passes, relocations
 
@@ -413,3 +413,26 @@ def test_tenants_that_a_killed_try_has_activated_are_put_back_before_their_state
         side = transfers.Side(SimpleNamespace(name="other"), "B")  # type: ignore[arg-type]
         relocations.run(passes.Move(side, side, journal, batches.pace(1, 2), progress.shown, strategy))
     assert done.index("restore") < done.index("_freeze")
+
+
+def test_a_journal_that_cannot_be_written_is_named_and_nothing_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: Any, **__: Any) -> None:
+        path.touch()  # the file is made before the disk says that it is full
+        raise OSError(28, "No space left on device")
+
+    work = {"kind": "migrate", "collection": "Docs"}
+    with monkeypatch.context() as patched:
+        patched.setattr(json_lines, "append", full)
+        with pytest.raises(errors.InvalidInput, match=r"journal\.jsonl can't be written: No space left"):
+            journals.opened(tmp_path, work).__enter__()
+    assert list(tmp_path.iterdir()) == []
+    journals.refuse_unfinished(tmp_path, work, "")
+
+    with journals.opened(tmp_path, work) as journal, monkeypatch.context() as patched:
+        patched.setattr(json_lines, "append", full)
+        with pytest.raises(errors.InvalidInput, match="No space left") as raised:
+            journal.note("made")
+    assert "Make room" in str(raised.value.hint)
+    assert [line["stage"] for line in journals.lines_of(journal.folder)] == ["begun"]
