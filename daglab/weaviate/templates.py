@@ -39,6 +39,10 @@ def load(root: Path, name: str) -> dict[str, Any]:
     if name not in there:
         hint = parse.did_you_mean(name, there) or f"There are {', '.join(there)}."
         raise errors.InvalidInput(f"There is no template {name!r}.", hint)
+    if files.is_special(there[name].path):  # a pipe would be waited for
+        raise errors.InvalidInput(
+            f"The template {there[name].path} is no ordinary file.", "Delete it, or save it anew."
+        )
     return read(there[name].path)
 
 

@@ -37,8 +37,9 @@ def list_command(as_json: bool) -> None:
     from daglab.weaviate import schemas, templates
 
     rows = []
-    for each in templates.listed(config.load(output.flags()).root):
-        schema = templates.read(each.path)
+    root = config.load(output.flags()).root
+    for each in templates.listed(root):
+        schema = templates.load(root, each.name)
         rows.append(
             {
                 "name": each.name,
