@@ -601,6 +601,7 @@ def test_who_makes_the_destination_first_has_it(cluster: rest.Cluster, copy: Cli
         made = make_small(cluster, "CopyFirst", 3)  # by somebody else, after it was looked for
         with pytest.raises(rest.Refused):
             steps.run(late, journal, batches.pace(10, 100), progress.shown, copies.Outcome())
+    assert not journals.is_there(tmp_path, late.work), "a next try would take it for its own where it is empty"
     there = [each["id"] for each in store.page(cluster, "CopyFirst", "", 10, vectors=False).objects]
     assert there == sorted(made)
     code, found = copy("CopyLate", "CopyFirst")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 
 from daglab import errors
-from daglab.weaviate import api, batches, comparisons, journals, schemas, tenants, transfers
+from daglab.weaviate import api, batches, comparisons, journals, rest, schemas, tenants, transfers
 from daglab.weaviate.copying import copies, replacing
 
 # After these the same command goes on; after others it would come to the same again.
@@ -76,7 +76,11 @@ def _fill(
         is_ours = journal.last("making") is not None  # else somebody was quicker, which the server says
         journal.note("making")
         if not is_ours or not api.exists(into.cluster, into.name):
-            api.create(into.cluster, schemas.portable({**copy.schema, "class": copy.target.name}, into.name))
+            try:
+                api.create(into.cluster, schemas.portable({**copy.schema, "class": copy.target.name}, into.name))
+            except rest.Refused:
+                journals.finish(journal)  # what is there now is somebody else's
+                raise
         journal.note("made")
     if copy.schema_only:
         return

@@ -139,7 +139,11 @@ def _made(cluster: rest.Cluster, plan: Plan, journal: journals.Journal) -> bool:
             journals.finish(journal)
             raise
         journal.note("making")
-        api.create(cluster, plan.schema)
+        try:
+            api.create(cluster, plan.schema)
+        except rest.Refused:
+            journals.finish(journal)  # what is there now is somebody else's
+            raise
     elif any(page.objects for page in _first_pages(cluster, plan)):
         raise errors.Taken(f"{plan.name} is there, and somebody else has filled it.", "Take another name by --as.")
     if plan.head.tenants:
