@@ -52,6 +52,14 @@ def told(servers: list[weaviates.Server], name: str) -> dict[str, list[str]]:
     return found
 
 
+def is_member(cluster: rest.Cluster, node: str) -> bool:
+    """Whether a cluster lists a node; 1.30 answers with 500 as long as it lists one that has gone."""
+    try:
+        return any(each.name == node for each in api.nodes(cluster, shards=False))
+    except rest.Failed:
+        return True
+
+
 def test_each_replica_is_read_only_when_a_freeze_returns(three: list[weaviates.Server], tmp_path: Path) -> None:
     make(three[0], "MigReplicas", factor=2, shards=3)
     here = side(three[1], "MigReplicas")
@@ -101,22 +109,24 @@ def test_what_is_left_of_a_collection_is_not_called_whole(
     one, other = side(three[0], "MigHalf"), side(three[0], "MigOtherHalf")
     assert comparisons.compare(one, other).is_none
     three[2].kill()
-    while any(each.name == "n3" for each in api.nodes(one.cluster, shards=False)):
+    while is_member(one.cluster, "n3"):
         time.sleep(0.1)
-    assert len(migrations.state(three[0], "MigHalf")) < 200  # it says no word of the others
-    with pytest.raises(rest.Failed, match="not all is counted"):
+    says_so = api.version(one.cluster) < (1, 31, 0)  # newer ones list what is left, and say no word of the rest
+    words = "resolve node name" if says_so else "not all is counted"
+    assert says_so or len(migrations.state(three[0], "MigHalf")) < 200
+    with pytest.raises(rest.Failed, match=words):
         comparisons.compare(one, other)
     (tmp_path / "daglab.yaml").touch()
     with weaviates.serving(tmp_path / "other") as [other_server]:
         done = cli("collections", "copy", "MigHalf", "Half", "--cluster", three[0].url, "--target", other_server.url)
-    assert (done.exit_code, "not all is counted" in done.stderr) == (5, True), (done.stdout, done.stderr)
+    assert (done.exit_code, words in done.stderr) == (5, True), (done.stdout, done.stderr)
     done = cli("collections", "backup", "MigHalf", "--output", "half.gz", "--cluster", three[0].url)
-    assert (done.exit_code, "not all is counted" in done.stderr) == (5, True), (done.stdout, done.stderr)
+    assert (done.exit_code, words in done.stderr) == (5, True), (done.stdout, done.stderr)
     assert not (tmp_path / "half.gz").exists()
-    words = ["--cluster", three[0].url, "--target", three[1].url, "--as", "MigHalfNew", "--yes"]
-    for more in ((), ("--no-verify",), ("--resume",)):
+    sides = ["--cluster", three[0].url, "--target", three[1].url, "--as", "MigHalfNew", "--yes"]
+    for more in ([], ["--no-verify"], *([] if says_so else [["--resume"]])):  # 1.30 begins nothing
         if "--resume" not in more:
-            cli("collections", "migrate", "MigHalf", *words, "--abort")
-        done = cli("collections", "migrate", "MigHalf", *words, *more)
+            cli("collections", "migrate", "MigHalf", *sides, "--abort")
+        done = cli("collections", "migrate", "MigHalf", *sides, *more)
         assert done.exit_code == 5, (done.stdout, done.stderr)
     assert migrations.is_writable(three[0], "MigHalf")
