@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from daglab import errors
+from daglab import errors, web
 from daglab.weaviate import batches, cursors, objects, rest, store, transfers
 
 RECORD = struct.Struct(">16sq")  # an id, and its time in ms: 0 when it is not known, negative when it is not sure
@@ -192,6 +193,7 @@ def _write(way: Way, tenant: str | None, found: Sequence[Mapping[str, Any]], cha
         except (rest.Failed, errors.OutcomeUnknown):
             if attempt + 1 == TRIES:
                 raise
+            time.sleep(web.delay(attempt))
     failed += [batches.Failure(str(each["id"]), "it has no vector, and the server would make one") for each in lacking]
     changes.references += sum(len(objects.beacons(each, prop, {})) for each in written for prop in way.referring)
     changes.references -= len(refused)
