@@ -440,25 +440,37 @@ def test_a_killed_overwrite_goes_on(cluster: rest.Cluster, copy: Cli, tmp_path: 
     assert unfinished(tmp_path) == []
 
 
-SLOW = "import time\ndef transform(obj):\n    time.sleep(0.02)\n    return obj\n"
+# After two pages of 20 and 40 objects it waits, for as long as there is a file of this name beside it.
+HELD = """\
+import pathlib, time
+held, seen = pathlib.Path(__file__).with_name("held"), []
+
+def transform(obj):
+    seen.append(obj)
+    while len(seen) > 60 and held.exists():
+        time.sleep(0.01)
+    return obj
+"""
 
 
 def test_two_at_once_and_a_stop(cluster: rest.Cluster, copy: Cli, tmp_path: Path) -> None:
     make_small(cluster, "CopyTwice", 300)
     api.delete(cluster, "CopyTwice2")
-    (tmp_path / "slow.py").write_text(SLOW)
-    process = begin("CopyTwice", "CopyTwice2", "--transform", "slow.py")
+    (tmp_path / "held.py").write_text(HELD)
+    (tmp_path / "held").touch()
+    process = begin("CopyTwice", "CopyTwice2", "--transform", "held.py")
     wait_for_stage(tmp_path, "objects", process)
-    code, found = copy("CopyTwice", "CopyTwice2", "--transform", "slow.py")
+    code, found = copy("CopyTwice", "CopyTwice2", "--transform", "held.py")
     assert (code, found["error"]["code"]) == (8, "taken")
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=30)[1]
     assert (process.returncode, "same command goes on" in said) == (130, True)
-    (tmp_path / "slow.py").write_text(SLOW + "# changed")
-    code, found = copy("CopyTwice", "CopyTwice2", "--transform", "slow.py")
+    (tmp_path / "held").unlink()
+    (tmp_path / "held.py").write_text(HELD + "# changed")
+    code, found = copy("CopyTwice", "CopyTwice2", "--transform", "held.py")
     assert (code, "--transform" in found["error"]["message"]) == (7, True)
-    (tmp_path / "slow.py").write_text(SLOW)
-    code, found = copy("CopyTwice", "CopyTwice2", "--transform", "slow.py")
+    (tmp_path / "held.py").write_text(HELD)
+    code, found = copy("CopyTwice", "CopyTwice2", "--transform", "held.py")
     assert (code, found["objects"], found["resumed"]) == (0, 300, True)
     is_same(cluster, "CopyTwice", "CopyTwice2")
 
@@ -466,8 +478,9 @@ def test_two_at_once_and_a_stop(cluster: rest.Cluster, copy: Cli, tmp_path: Path
 def test_what_was_deleted_meanwhile_begins_anew(cluster: rest.Cluster, copy: Cli, tmp_path: Path) -> None:
     make_small(cluster, "CopyGone", 300)
     api.delete(cluster, "CopyGone2")
-    (tmp_path / "slow.py").write_text(SLOW)
-    process = begin("CopyGone", "CopyGone2", "--transform", "slow.py")
+    (tmp_path / "held.py").write_text(HELD)
+    (tmp_path / "held").touch()
+    process = begin("CopyGone", "CopyGone2", "--transform", "held.py")
     wait_for_stage(tmp_path, "objects", process)
     process.kill()
     process.communicate()
