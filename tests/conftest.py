@@ -7,6 +7,7 @@ Fixtures: `cli` runs daglab as a process, `deployment` is a real Dagster (one fo
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import importlib.util
 import ipaddress
@@ -17,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +46,7 @@ main()
 if importlib.util.find_spec("daglab") is None:
     sys.path.insert(0, str(REPOSITORY))
 
-from tests import weaviates  # noqa: E402 (it needs daglab)
+from tests import forks, weaviates  # noqa: E402 (they need daglab)
 
 _servers: list[weaviates.Server] = []  # those that all tests share
 
@@ -161,10 +162,18 @@ def need() -> Callable[[object, str], None]:
     return _need
 
 
+@pytest.fixture(scope="session")
+def forked() -> Iterator[forks.Server]:
+    """daglab, imported once, for all of its processes."""
+    server = forks.Server()
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def cli() -> Callable[..., Result]:
+def cli(forked: forks.Server) -> Callable[..., Result]:
     """`cli("discover", "--json", env=..., cwd=..., input=...)` runs daglab as a process of its own."""
-    return _run_cli
+    return functools.partial(_run_cli, forked)
 
 
 @pytest.fixture(scope="session")
@@ -242,6 +251,7 @@ def _need(condition: object, reason: str) -> None:
 
 
 def _run_cli(
+    forked: forks.Server,
     *args: str,
     env: Mapping[str, str | None] | None = None,
     cwd: Path | None = None,
@@ -249,18 +259,26 @@ def _run_cli(
     timeout: float = 300,
 ) -> Result:
     """`env` is laid over this process's environment; None takes a variable away."""
-    variables: dict[str, str | None] = {**os.environ, **_pythonpath(), **(env or {})}
-    done = subprocess.run(
+    laid: dict[str, str | None] = {**os.environ, **_pythonpath(), **(env or {})}
+    variables = {name: value for name, value in laid.items() if value is not None}
+    run = forked.run if forked.fits(variables, cwd or Path.cwd()) else _run_anew
+    done = run(args, variables, cwd or Path.cwd(), input, timeout)
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def _run_anew(
+    args: Sequence[str], env: Mapping[str, str], cwd: Path, given: str | None, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-m", "daglab", *args],
-        env={name: value for name, value in variables.items() if value is not None},
+        env=env,
         cwd=cwd,
         capture_output=True,
         encoding="utf-8",
         timeout=timeout,
         check=False,
-        **({"stdin": subprocess.DEVNULL} if input is None else {"input": input}),
+        **({"stdin": subprocess.DEVNULL} if given is None else {"input": given}),
     )
-    return Result(done.returncode, done.stdout, done.stderr)
 
 
 def _pythonpath() -> dict[str, str]:
