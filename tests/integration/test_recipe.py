@@ -1,9 +1,8 @@
-"""The recipe for CI that the README shows, run as it stands there."""
+"""The step of a pipeline that examples/ci holds, run as it stands there."""
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import uuid
@@ -13,15 +12,12 @@ from typing import Any
 
 import pytest
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "ci" / "launch.sh"
 
 
 @pytest.fixture
 def recipe(deployment: Any, tmp_path: Path) -> Callable[..., Any]:
-    """Runs the README's script with a selection and a key; how it ended, and the summary that it wrote."""
-    section = README.read_text(encoding="utf-8").partition("## In CI and cron")[2]
-    script = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
-    assert script
+    """Runs the script with a selection and a key; how it ended, and the summary that it wrote."""
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     daglab = bin_folder / "daglab"
@@ -33,13 +29,12 @@ def recipe(deployment: Any, tmp_path: Path) -> Callable[..., Any]:
             **os.environ,
             "PATH": f"{bin_folder}:{os.environ['PATH']}",
             "DAGLAB_DAGSTER__URL": deployment.url,
-            "SELECTION": selection,
-            "CI_JOB": key,
-            "SUMMARY": str(tmp_path / "summary.md"),
         }
-        (tmp_path / "summary.md").unlink(missing_ok=True)
-        done = subprocess.run(["sh", "-c", script[1]], cwd=tmp_path, env=env, capture_output=True, check=False)
-        return done.returncode, (tmp_path / "summary.md").read_text(encoding="utf-8")
+        summary = tmp_path / "summary.md"
+        summary.unlink(missing_ok=True)
+        line = ["sh", str(SCRIPT), selection, key, str(summary)]
+        done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, check=False)
+        return done.returncode, summary.read_text(encoding="utf-8")
 
     return run
 

@@ -1,0 +1,221 @@
+"""What the docs show, done: the pages that are a walk, the blocks of Python, the commands that need no server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daglab import processes
+from tests import doc_pages
+from tests.doc_pages import REPOSITORY
+
+DOCS = REPOSITORY / "docs"
+EXAMPLES = REPOSITORY / "examples"
+# Those that only read, whatever stands behind their names, and end by themselves.
+READING = {
+    *(("config", name) for name in ("show", "get", "validate", "path", "docs", "models")),
+    *(("metrics", name) for name in ("show", "export", "usage")),
+    *(("exports", name) for name in ("list", "verify")),
+    *(("backup", "list"), ("cache", "show"), ("debug", "dump"), ("debug", "requests")),
+    *(("stats",), ("status",), ("notebooks",), ("explain",), ("clean",), ("completion",)),
+}
+ENDLESS = {"--watch", "--follow"}
+# Blocks of Python that need what is not here: dagster-k8s, a project that has been given a notebook as an asset, and
+# the asset that fills a collection, which tests/integration/test_collections_notebook.py has.
+COMPILED_ALONE = ("dagster_k8s", "notebook_assets", "collection_metadata")
+ALL_OF_THEM = """
+import json, sys
+from daglab import cli
+for words in json.load(sys.stdin):
+    try:
+        cli.main(words)
+    except SystemExit as ended:
+        print(f"\\nexit code {ended.code}", flush=True)
+"""
+
+
+def python_blocks(page: Path) -> list[str]:
+    """The blocks of a page that can be run here."""
+    if page.name == "helpers.md":
+        return doc_pages.blocks(page, "python")[:1]  # the rest are signatures
+    return [code for code in doc_pages.blocks(page, "python") if not re.search("|".join(COMPILED_ALONE), code)]
+
+
+WITH_PYTHON = [page for page in doc_pages.DOCS if python_blocks(page)]
+
+
+@pytest.fixture
+def bin_folder(tmp_path: Path) -> Path:
+    """A folder with the program `daglab`, as an installation has it."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    daglab = folder / "daglab"
+    daglab.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m daglab "$@"\n')
+    daglab.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def shell(bin_folder: Path, deployment: Any) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a script with daglab on the PATH, against the deployment of all tests."""
+
+    def run(line: list[str], cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+        variables = {
+            **os.environ,
+            "PATH": f"{bin_folder}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(REPOSITORY),
+            "DAGLAB_DAGSTER__URL": deployment.url,
+            **env,
+        }
+        return subprocess.run(line, cwd=cwd, env=variables, capture_output=True, text=True, timeout=400, check=False)
+
+    return run
+
+
+@pytest.fixture
+def project(tmp_path: Path, cli: Callable[..., Any]) -> Path:
+    """A new project with a notebook, and something on record."""
+    assert cli("init", "--bootstrap", "shop", cwd=tmp_path).exit_code == 0
+    root = tmp_path / "shop"
+    offline = {"DAGLAB_DAGSTER__URL": "http://127.0.0.1:9"}
+    assert cli("scaffold", "--asset", "orders", cwd=root, env=offline).exit_code == 0
+    return root
+
+
+def reading() -> Iterator[doc_pages.Line]:
+    """The whole command lines that only read, each once."""
+    seen = set()
+    for page in doc_pages.DOCS:
+        for line in doc_pages.lines(page):
+            _, names = doc_pages.parsed(line)
+            harmless = (
+                names in READING and not ENDLESS & {*line.words} and (names != ("clean",) or "--dry-run" in line.words)
+            )
+            if (
+                line.is_whole
+                and harmless
+                and line.words not in seen
+                and not re.search(r"\$|/(?:srv|var|mnt)/", str(line))
+            ):
+                seen.add(line.words)
+                yield line
+
+
+def test_the_commands_that_only_read_do_what_the_pages_say(project: Path) -> None:
+    """In one process, one after the other: each of its own would take its start-up forty times."""
+    lines = list(reading())
+    assert len(lines) > 25
+    done = subprocess.run(
+        [sys.executable, "-c", ALL_OF_THEM],
+        input=json.dumps([line.words for line in lines]),
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "DAGLAB_DAGSTER__URL": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    codes = [int(code) for code in re.findall(r"^exit code (\d+)$", done.stdout, re.MULTILINE)]
+    assert len(codes) == len(lines), done
+    assert [(str(line), code) for line, code in zip(lines, codes, strict=True) if code] == [], done.stderr
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: page.name)
+def test_the_blocks_of_python_run(page: Path, project: Path, deployment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other, as a reader would type them; what a page takes for given stands here."""
+    pytest.importorskip("dagster")
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("DAGLAB_DAGSTER__URL", deployment.url)
+    namespace: dict[str, Any] = {"__file__": str(project / "dagster/notebooks/asset_orders.py"), "load": lambda: [1]}
+    for code in python_blocks(page):
+        exec(compile(code.replace('"+orders"', '"raw_orders"'), page.name, "exec"), namespace)
+
+
+def test_getting_started_is_walked_to_its_end(bin_folder: Path, tmp_path: Path) -> None:
+    """The page as it stands, but for the installation, the activation of it, and the ports."""
+    ports = {name: processes.find_free_port() for name in ("dagster", "marimo", "dashboard")}
+    script = "\n".join(doc_pages.blocks(DOCS / "getting-started.md", "sh")[1:])
+    script = script.replace("daglab dev", "daglab dev --dagster-port $DAGSTER_PORT --marimo-port $MARIMO_PORT")
+    done = subprocess.run(
+        ["sh", "-eu", "-c", f"trap 'daglab stop' EXIT\n{script}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+        env={
+            **os.environ,
+            "PATH": f"{bin_folder}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(REPOSITORY),
+            "DAGSTER_PORT": str(ports["dagster"]),
+            "MARIMO_PORT": str(ports["marimo"]),
+            "DAGLAB_DAGSTER__URL": f"http://127.0.0.1:{ports['dagster']}",
+            "DAGLAB_DASHBOARD__PORT": str(ports["dashboard"]),
+        },
+    )
+    assert done.returncode == 0, done
+    assert "Attached to asset:orders" in done.stderr
+    assert "Stopped: nothing is left running." in done.stderr
+    assert (tmp_path / "shop" / "exports" / "asset_orders.html").stat().st_size
+
+
+def test_the_readme_and_the_quickstart_walk_the_same_way() -> None:
+    """The page is walked above; what the others do is what it does, so they are right as long as it is."""
+    walked = _words(DOCS / "getting-started.md")
+    section = doc_pages.read(REPOSITORY / "README.md").partition("## Use it")[2].partition("\n## ")[0]
+    shown = [words for line in section.splitlines() for words in doc_pages.commands(line)]
+    assert [words for words in shown if words[:1] in [("dev",), ("run",), ("scaffold",), ("export",)]][:4] == [
+        words for words in walked if words[0] in ("dev", "run", "scaffold", "export")
+    ]
+    for words in _words(EXAMPLES / "quickstart.sh"):
+        if words[0] in ("run", "scaffold", "export", "exports"):
+            assert words in walked, shlex.join(words)
+
+
+def _words(page: Path) -> list[tuple[str, ...]]:
+    return [line.words for line in doc_pages.lines(page) if line.is_whole]
+
+
+def test_the_script_on_the_helpers(shell: Callable[..., Any], project: Path) -> None:
+    script = str(EXAMPLES / "advanced_usage.py")
+    done = shell([sys.executable, script, "raw_orders"], project)
+    assert done.returncode == 0, done
+    assert "  SUCCESS\n" in done.stdout
+    assert shell([sys.executable, script, "failing"], project).returncode == 4
+    wrong = shell([sys.executable, script, "raw_order"], project)
+    assert (wrong.returncode, "raw_orders" in wrong.stderr) == (7, True), wrong
+
+
+def test_the_template_of_a_team(shell: Callable[..., Any], project: Path) -> None:
+    code = doc_pages.read(EXAMPLES / "custom-templates" / "team.py.j2")
+    assert code in [f"{block}" for block in doc_pages.blocks(DOCS / "templates.md", "jinja")]
+    folder = project / ".daglab" / "templates"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "team.py.j2").write_text(code)
+    line = next(line for line in doc_pages.blocks(DOCS / "templates.md", "sh")[0].splitlines() if "team" in line)
+    done = shell(["sh", "-c", line.replace("orders", "raw_orders")], project)
+    assert done.returncode == 0, done
+    notebook = (project / "dagster" / "notebooks" / "team.py").read_text()
+    assert '    ON_CALL = "Ada"\n' in notebook
+    assert "def on_call()" in notebook
+
+
+def test_the_night(shell: Callable[..., Any], project: Path) -> None:
+    """Exported, quietly; a run that fails is told, and what there is is exported all the same."""
+    script = str(EXAMPLES / "cron" / "nightly.sh")
+    good = shell(["sh", script, str(project)], project)
+    assert (good.returncode, good.stdout, good.stderr) == (0, "", ""), good
+    page = project / "exports" / "asset_orders.html"
+    page.unlink()
+    bad = shell(["sh", script, str(project), "failing"], project)
+    assert (bad.returncode, page.exists()) == (4, True), bad
+    assert "failing" in bad.stderr
