@@ -16,8 +16,9 @@ daglab dev --detach --no-open --dagster-port "$dagster" --marimo-port "$marimo"
 trap 'daglab stop' EXIT
 export DAGLAB_DAGSTER__URL="http://127.0.0.1:$dagster" # also where the port above was taken by the time
 
-daglab discover --filter assets
-daglab scaffold --asset orders
+daglab discover
 daglab run --asset-selection raw_orders,orders
+daglab scaffold --asset orders
 daglab export dagster/notebooks/asset_orders.py --attach asset:orders
 daglab exports list
+daglab status
