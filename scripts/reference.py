@@ -6,10 +6,11 @@ import inspect
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import click
 
-from daglab import cli, explanations, helpers
+from daglab import assets, cli, explanations, helpers
 from daglab.settings import config_keys
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -20,15 +21,17 @@ Written by `make docs WRITE=1` from the commands' own help.
 """
 
 
-HELPERS_HEAD = """# The helpers
+HELPERS_HEAD = """# The Python interface
 
-Written by `make docs WRITE=1` from the docstrings of `daglab.helpers`.
+Written by `make docs WRITE=1` from the docstrings of the two modules that are meant to be imported: `daglab.helpers`,
+for notebooks, scripts and tests, and [`daglab.assets`](#daglabassets), for your own Dagster code. All else may change
+with any version.
 
 ```python
 from daglab import helpers
 
 client = helpers.connect()
-run = helpers.run_assets(client, "+orders")
+run = helpers.run_assets(client, "+key:orders")
 for now in helpers.follow(run):
     print(now)
 ```
@@ -37,6 +40,11 @@ They work in a notebook, a script, a test or an op. What is given back shows its
 elsewhere. Errors are `DaglabError` with a `message` and a `hint`; in a cell `with helpers.explained():` shows one as a
 callout, and stops the cells that need what is missing. Times are seconds, sizes bytes. See also
 [notebooks.md](notebooks.md) and [state.md](state.md).
+"""
+
+ASSETS_HEAD = """# `daglab.assets`
+
+For your own Dagster code: notebooks as assets. See [notebook-assets.md](notebook-assets.md).
 """
 
 
@@ -70,16 +78,21 @@ def config_page(now: str) -> str:
 
 
 def helpers_page(_now: str) -> str:
-    """The whole of docs/helpers.md: each name that notebooks import, how it is called, and its docstring."""
-    found = [HELPERS_HEAD]
-    for name in helpers.__all__:
-        thing = getattr(helpers, name)
+    """The whole of docs/helpers.md: each name that is meant to be imported, how it is called, and its docstring."""
+    return "\n".join([HELPERS_HEAD, *_names(helpers), ASSETS_HEAD, *_names(assets)])
+
+
+def _names(module: ModuleType) -> list[str]:
+    """A section for each name that a module promises."""
+    found = []
+    for name in module.__all__:
+        thing = getattr(module, name)
         call = f"{name}{_signature(thing)}" if inspect.isfunction(thing) else f"class {name}"
         found.append(f"## `{name}`\n\n```python\n{call}\n```\n\n{inspect.getdoc(thing)}\n")
         if inspect.isclass(thing):
             found += [f"- `{member}`: {said}" for member, said in _members(thing)]
             found.append("")
-    return "\n".join(found)
+    return found
 
 
 def _signature(function: object) -> str:
