@@ -19,6 +19,10 @@ from daglab import errors
 # Limits of a config file: aliases make a short text endless.
 MAX_DEPTH = 20
 MAX_VALUES = 1000
+MAX_ITEMS = 10_000  # of one of its lists, with all that stands in it
+# And of run config, which may be long. Neither holds a number that Python refuses to print.
+MAX_NODES = 1_000_000
+MAX_BITS = 1000
 
 # A host's name, or an address in brackets. Libraries disagree on where a host with other characters ends.
 _COLOURS = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
@@ -27,6 +31,7 @@ _NETLOC = re.compile(r"([\w-]{1,63}(\.[\w-]{1,63})*\.?|\[[0-9a-fA-F:.]+\])(:[0-9
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 _UNREADABLE_TEXT = "the value is not what it looks like; put text in quotes"
 _MEND = "Mend the YAML at that place."
+_WITHOUT_ALIASES = "Write it without aliases."
 
 
 @dataclass(frozen=True)
@@ -230,7 +235,11 @@ def run_config(text: str, what: str) -> dict[str, Any]:
     import yaml
 
     try:
-        value = yaml.load(text, Loader=_loader())  # noqa: S506 (a safe loader with one resolver less)
+        loader = _loader()(text)
+        node = loader.get_single_node()
+        if _is_longer(node, MAX_NODES):
+            raise errors.InvalidInput(f"The {what} holds more than {MAX_NODES} values.", _WITHOUT_ALIASES)
+        value = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         raise errors.InvalidInput(f"The {what} is not YAML: {_yaml_problem(error)}.", _MEND) from None
     except RecursionError:
@@ -270,7 +279,7 @@ def yaml_scalars(text: str, name: str) -> list[Scalar]:
     except RecursionError:
         raise errors.InvalidInput(f"{name}: it is nested too deep.", "Write it flatter.") from None
     if len(found) > MAX_VALUES:
-        raise errors.InvalidInput(f"{name}: it holds more than {MAX_VALUES} values.", "Write it without aliases.")
+        raise errors.InvalidInput(f"{name}: it holds more than {MAX_VALUES} values.", _WITHOUT_ALIASES)
     return found
 
 
@@ -290,8 +299,25 @@ def _walk(loader: Any, node: Any, parents: tuple[str, ...], name: str) -> Iterat
         seen.add(path)
         if isinstance(value_node, yaml.MappingNode) and value_node.value:
             yield from _walk(loader, value_node, path, name)
+        elif _is_longer(value_node, MAX_ITEMS):
+            raise errors.InvalidInput(f"{name}:{line}: this holds more than {MAX_ITEMS} values.", _WITHOUT_ALIASES)
         else:
             yield Scalar(path, loader.construct_object(value_node, deep=True), line)
+
+
+def _is_longer(node: Any, most: int) -> bool:
+    """Whether a node holds more than `most` others, each counted as often as an alias repeats it."""
+    import yaml
+
+    waiting, found = [node], 0
+    while waiting and found <= most:
+        found += 1
+        its = waiting.pop()
+        if isinstance(its, yaml.SequenceNode):
+            waiting += its.value
+        elif isinstance(its, yaml.MappingNode):
+            waiting += [each for pair in its.value for each in pair]
+    return found > most
 
 
 def _json_mapping(value: dict[Any, Any]) -> dict[str, Any]:
@@ -312,7 +338,10 @@ def _loader() -> Any:
 
         def construct_object(self, node: Any, deep: bool = False) -> Any:
             try:
-                return super().construct_object(node, deep)
+                found = super().construct_object(node, deep)
+                if isinstance(found, int) and found.bit_length() > MAX_BITS:
+                    raise ValueError(node.tag)
+                return found
             except _UNREADABLE as error:
                 raise yaml.constructor.ConstructorError(
                     problem=_UNREADABLE_TEXT, problem_mark=node.start_mark

@@ -34,6 +34,7 @@ RESERVED = {*OPERATORS, *FUNCTIONS, *FIELDS, *DAGSTER_PLUS} - {"job"}  # the oth
 PARTITIONS = {"static": "STATIC", "dynamic": "DYNAMIC", "time": "TIME_WINDOW", "multipartitions": "MULTIPARTITIONED"}
 KIND_TAG = "dagster/kind/"
 ALL = sys.maxsize  # steps: all the way
+LONGEST_NUMBER = 19  # digits; Python itself refuses to read very many
 
 Names = frozenset[str]
 
@@ -256,7 +257,7 @@ class _Parser:
         return None if kind == "null" else word.strip('"')
 
     def number(self) -> int:
-        number = int(self.token)
+        number = int(self.token) if len(self.token) < LONGEST_NUMBER else ALL
         self.next()
         return number
 

@@ -31,6 +31,7 @@ FOLDER = ".daglab/backups"
 NAME = re.compile(r"daglab-[\w-]{1,60}-\d{8}T\d{6}Z(-\d+)?\.tar\.gz")
 LARGEST_MANIFEST = 1 << 26  # bytes
 LARGEST_HEADER = 1 << 16  # bytes of what may be said of a long name
+LONGEST_SIZE = 20  # digits; Python itself refuses to read very many
 MOST_PADDING = 1 << 16  # bytes
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BLOCK = tarfile.BLOCKSIZE
@@ -255,7 +256,8 @@ def _pax(text: bytes) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in text.split(b"\n")[:-1]:
         key, equals, value = line.partition(b" ")[2].partition(b"=")
-        if not equals or key not in (b"path", b"size") or (key == b"size" and not value.isdigit()):
+        is_number = value.isdigit() and len(value) <= LONGEST_SIZE
+        if not equals or key not in (b"path", b"size") or (key == b"size" and not is_number):
             raise _Broken("it says something strange of a file")
         found[key.decode()] = value[:LARGEST_HEADER].decode("utf-8", "surrogateescape")
     return found

@@ -44,10 +44,10 @@ class Entry:
 def problem(path: str, notebooks_dir: str) -> str | None:
     """Why a backup can't hold a path, None where it can: it has to be one that daglab itself would put into it."""
     parts = path.split("/")
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in path):  # half a letter has no bytes, either
+        return "its name holds a character that does not show"
     if any(part in NO_LONGER or len(os.fsencode(part)) > LONGEST_PART for part in parts) or len(path) > LONGEST_PATH:
         return "it is no plain path within the project"
-    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in path):
-        return "its name holds a character that does not show"
     if path == CONFIG:
         return None
     if parts[0] == tree.HOME and len(parts) > 1:

@@ -112,7 +112,9 @@ def graphql(cluster: Cluster, query: str) -> dict[str, Any]:
     found = parsed(cluster, response, "graphql")
     problems = found.get("errors") if isinstance(found, dict) else None
     if problems or not isinstance(found, dict) or not isinstance(found.get("data"), dict):
-        said = "; ".join(dict.fromkeys(str(each.get("message", each)) for each in problems or [])) or "no data"
+        listed = problems if isinstance(problems, list) else [problems] if problems else []
+        told = (str(each.get("message", each) if isinstance(each, dict) else each) for each in listed)
+        said = "; ".join(dict.fromkeys(told)) or "no data"
         raise Failed(f"{cluster.name} answers the query with an error: {said[:500]}", "Its own log says more.")
     return found["data"]  # type: ignore[no-any-return]
 
