@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: maintenance-clean maintenance-backup maintenance-export maintenance-validate
-.PHONY: demo test test-matrix check check-slow lint types docs bench clean help
+.PHONY: demo test test-matrix audit check check-slow lint types docs bench clean help
 
 help:  ## Show what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
@@ -35,6 +35,9 @@ check-slow: test-matrix  ## What takes longer: both matrices, slow tests, killed
 	$(BIN)/python scripts/faults/writers.py --seconds 60
 	$(BIN)/python scripts/faults/exports.py --exports 60
 	$(BIN)/python scripts/faults/transfers.py --rounds 8
+
+audit: $(READY)  ## Look for unsafe code, known holes in what is installed, secrets in tree and history.
+	$(BIN)/python scripts/audit.py
 
 lint: $(READY)  ## Check style and format.
 	$(BIN)/ruff check .
@@ -82,5 +85,5 @@ maintenance-validate: $(READY)  ## Check its config, what it talks to, and its r
 	$(IN_PROJECT) doctor --deep
 
 clean:  ## Remove what the calls above have made.
-	rm -rf $(VENV) .demo build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
