@@ -350,6 +350,21 @@ def test_any_bytes_are_a_notebook_or_refused(folder: Path, content: bytes) -> No
     assert isinstance(outcome(jupyter.read, path), (errors.InvalidInput, cells.Jupyter))
 
 
+ENDLESS = "[" + ", ".join(["&a0 [x]", *(f"&a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12))]) + "]"
+
+
+@pytest.mark.parametrize(
+    "keys", ["dagster:\n  auth:\n    headers:\n      X-A: ", "models: ", "notebooks_dir: ", "unknown: "]
+)
+def test_aliases_of_aliases_are_refused(folder: Path, keys: str) -> None:
+    """They stand for 10^11 values in a few lines: what makes text of them first takes all time and memory."""
+    (folder / "daglab.yaml").write_text(keys + ENDLESS)
+    with pytest.raises(errors.InvalidInput, match="more than 10000 values"):
+        config.load({}, directory=folder, environ={"HOME": str(folder)})
+    with pytest.raises(errors.InvalidInput, match="more than 1000000 values"):
+        parse.run_config(f"a: {ENDLESS}", "run config")
+
+
 # --- archives
 
 
