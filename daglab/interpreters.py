@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from daglab import errors, processes
+from daglab import errors, processes, redaction
 
 SECONDS = 60.0
 Version = tuple[int, ...]
@@ -51,13 +51,21 @@ class Installed:
     flaw: str | None = None
 
 
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what is a secret by its name, whoever's it is (`AWS_SECRET_ACCESS_KEY`)."""
+    return {name: value for name, value in environ.items() if not redaction.looks_secret(name)}
+
+
 def look(
     python: str, distributions: Sequence[str], modules: Sequence[str] = (), *, cwd: Path, env: Mapping[str, str]
 ) -> Installed:
-    """Ask a Python for these distributions, and where it would find these modules, in the folder `cwd`."""
+    """Ask a Python for these distributions, and where it would find these modules, in the folder `cwd`.
+
+    It may be one that somebody else's config names: of `env` it gets nothing that is a secret by its name.
+    """
     command = [python, "-c", _LOOK, ",".join(distributions), ",".join(modules)]
     try:
-        done = processes.run(command, timeout=SECONDS, cwd=cwd, env=env)
+        done = processes.run(command, timeout=SECONDS, cwd=cwd, env=without_secrets(env))
     except errors.NotSetUp as error:
         return Installed(python, flaw=error.message)
     try:
