@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 
 .PHONY: maintenance-clean maintenance-backup maintenance-export maintenance-validate
 .PHONY: demo test test-matrix audit check check-slow lint types docs bench clean help
+.PHONY: demo test test-docs test-matrix test-lowest check check-slow lint types docs format coverage
+.PHONY: package release-dry-run bench clean help
 
 help:  ## Show what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
@@ -26,6 +28,23 @@ test: $(READY)  ## Run the tests.
 test-matrix: $(READY)  ## Try the commands on Dagster 1.5.14, 1.8.13 and the newest.
 	$(BIN)/python scripts/matrix.py $(VERSIONS)
 
+test-docs: $(READY)  ## Run the tests of the docs.
+	$(BIN)/python -m pytest -q tests/test_docs.py
+
+test-lowest: $(READY)  ## Run the unit tests on the lowest versions that pyproject.toml allows.
+	$(BIN)/python scripts/lowest.py $(TESTS)
+
+# For some tests alone: make coverage TESTS=tests/unit/test_parse.py
+coverage: $(READY)  ## Measure what the tests run, across processes, and compare it with what is asked for.
+	$(BIN)/python scripts/quality/check_coverage.py $(TESTS)
+
+# For some Pythons alone: make package PYTHONS="3.12 3.13"
+package: $(READY)  ## Build the package twice, compare, check it, and try it on each Python that is here.
+	$(BIN)/python scripts/package.py $(if $(PYTHONS),--python $(PYTHONS))
+
+release-dry-run: $(READY)  ## All that a release does up to the upload.
+	$(BIN)/python scripts/release.py $(if $(TAG),--tag "$$TAG") $(if $(NOTES),--notes "$$NOTES")
+
 check: lint types test docs  ## Everything that CI checks.
 
 check-slow: test-matrix  ## What takes longer: both matrices, slow tests, killed writers, exports, copies and migrations.
@@ -42,6 +61,10 @@ audit: $(READY)  ## Look for unsafe code, known holes in what is installed, secr
 lint: $(READY)  ## Check style and format.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+format: $(READY)  ## Format the code, and mend what the linter can mend.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 types: $(READY)  ## Check types.
 	$(BIN)/mypy

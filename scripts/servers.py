@@ -1,12 +1,12 @@
 """Installs the servers that tests talk to, and the providers' programs, into ~/.cache/daglab/servers.
 
-    python scripts/servers.py [--azure-cli] [versitygw | fake-gcs-server | azurite | clients | weaviate-VERSION ...]
+    python scripts/servers.py [--azure-cli] [actionlint | versitygw | fake-gcs-server | azurite | clients | ...]
 
-versitygw (S3 that checks signatures) and fake-gcs-server need `go`, azurite needs `npm`; clients is a virtual
-environment with moto, the AWS CLI and the providers' own libraries. The Azure CLI is 733 MB, and comes with --azure-cli
-alone, and so does the oldest Weaviate with its name. Building a Weaviate takes 3 to 8 minutes on two cores, 2 GB of
-memory and 3 GB of disk. What is there is left as it is, what can't be had here is said and left out; exits with 1 when
-an installation fails.
+versitygw (S3 that checks signatures), fake-gcs-server, weaviate-VERSION, and actionlint, which reads our workflows,
+need `go`, azurite needs `npm`; clients is a virtual environment with moto, the AWS CLI and the providers' own
+libraries. The Azure CLI is 733 MB, and comes with --azure-cli alone, and so does the oldest Weaviate with its name.
+Building a Weaviate takes 3 to 8 minutes on two cores, 2 GB of memory and 3 GB of disk. What is there is left as it is,
+what can't be had here is said and left out; exits with 1 when an installation fails.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ HOME = Path(os.environ.get("DAGLAB_SERVERS") or Path.home() / ".cache" / "daglab
 GO = {
     "versitygw": "github.com/versity/versitygw/cmd/versitygw@v1.8.0",
     "fake-gcs-server": "github.com/fsouza/fake-gcs-server@v1.56.1",
+    "actionlint": "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12",
     "weaviate-1.39.0": "github.com/weaviate/weaviate/cmd/weaviate-server@v1.39.0",
     "weaviate-1.30.0": "github.com/weaviate/weaviate/cmd/weaviate-server@v1.30.0",
 }
@@ -39,6 +40,7 @@ CLIENTS = [
 AZURE_CLI = ["azure-cli==2.91.0"]
 # By the names that may be asked for, the program below HOME.
 PROGRAMS = {
+    "actionlint": "go/actionlint",
     "versitygw": "go/versitygw",
     "fake-gcs-server": "go/fake-gcs-server",
     "azurite": "npm/node_modules/.bin/azurite-blob",
