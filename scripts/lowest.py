@@ -2,7 +2,7 @@
 
     python scripts/lowest.py [--print] [TESTS ...]
 
-Each `name>=1.2` of the dependencies, of the extras, and of what the tests import becomes `name==1.2`; what these need
+Each `name>=1.2` of the dependencies, of `migrate`, and of what the tests import becomes `name==1.2`; what these need
 in turn is the newest that fits. The oldest Python that the machine has and daglab allows is taken. The environment is
 kept in ~/.cache/daglab/lowest and made anew when the versions change. Without TESTS: all unit tests.
 """
@@ -19,27 +19,25 @@ import environments
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "daglab", "lowest")
-# What only checks, builds or measures daglab has to be new, not old.
-TOOLS = ("mypy", "ruff", "types-", "hatchling", "coverage", "daglab")
-# dagster 1.5 imports pkg_resources, which newer setuptools don't have.
-BESIDE = ["setuptools<81"]
+# What only checks, builds or measures daglab has to be new, not old; the lowest Dagster is tried by matrix.py.
+OTHERS = ("mypy", "ruff", "types-", "hatchling", "coverage", "daglab", "dagster")
 
 
 def pins(pyproject: str) -> list[str]:
-    """The requirements of a pyproject.toml as `name==lowest`, without the tools."""
+    """The requirements of a pyproject.toml as `name==lowest`, without those that are not tried here."""
     project = pyproject.partition("[project]")[2].partition("[project.scripts]")[0]
     lowest = re.findall(r'"([A-Za-z0-9_.-]+)>=([0-9.]+)"', project)
-    return [f"{name}=={version}" for name, version in lowest if not name.startswith(TOOLS)]
+    return [f"{name}=={version}" for name, version in lowest if not name.startswith(OTHERS)]
 
 
 def environment(versions: list[str]) -> Path:
     """The Python that has these versions, made where it is not there yet."""
     python, ready = CACHE / "bin" / "python", CACHE / ".ready"
-    wanted = "\n".join([*versions, *BESIDE])
+    wanted = "\n".join(versions)
     if not ready.exists() or ready.read_text(encoding="utf-8") != wanted:
         base = next(filter(None, map(environments.find, environments.VERSIONS)), sys.executable)
         subprocess.run([base, "-m", "venv", "--clear", CACHE], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", *versions, *BESIDE], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *versions], check=True)
         ready.write_text(wanted, encoding="utf-8")
     return python
 
@@ -51,7 +49,7 @@ def main() -> int:
     if "--print" in sys.argv:
         return 0
     python = environment(versions)
-    env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    env = {**os.environ, "PYTHONPATH": str(CHECKOUT), "DAGLAB_REQUIRE": ""}  # what Dagster is needed for is skipped
     # A warning of an old library is no fault of daglab's.
     pytest = [str(python), "-m", "pytest", "-q", "-W", "default", "-p", "no:cacheprovider"]
     return subprocess.run([*pytest, *(sys.argv[1:] or ["tests/unit"])], cwd=CHECKOUT, env=env, check=False).returncode

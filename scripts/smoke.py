@@ -64,7 +64,7 @@ def the_package(extra: str) -> None:
 def the_commands() -> None:
     """Each has its help; what needs a server says that there is none."""
     assert run("--version").strip().endswith(daglab.__version__)
-    for name in daglab.cli.COMMANDS:
+    for name in daglab.cli.NAMES:
         assert run(name, "--help").startswith(f"Usage: daglab {name}"), name
     assert json.loads(run("discover", "--json", "--url", "http://127.0.0.1:9", code=5))["ok"] is False
     assert "unreachable" in run("explain")
