@@ -5,8 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: maintenance-clean maintenance-backup maintenance-export maintenance-validate
-.PHONY: demo test test-matrix audit check check-slow lint types docs bench clean help
-.PHONY: demo test test-docs test-matrix test-lowest check check-slow lint types docs format coverage
+.PHONY: demo test test-docs test-matrix test-lowest audit check check-slow lint types docs format coverage
 .PHONY: package release-dry-run bench clean help
 
 help:  ## Show what there is.

@@ -33,6 +33,7 @@ FOREIGN = {
     "--port",
     "--strict",
     "--import-mode",
+    "--platform",
 }
 
 
