@@ -149,7 +149,8 @@ def attend(keeper: Any, order: dict[str, Any], descriptors: list[int]) -> None:
 def become_ordinary(keeper: Any, out: int, err: int) -> None:
     """Have what a process has that a keeper has just started: a group, signals, descriptors."""
     os.setpgid(0, 0)
-    for descriptor in (signal.set_wakeup_fd(-1), *keeper.wakeups):
+    signal.set_wakeup_fd(-1)
+    for descriptor in keeper.wakeups:
         os.close(descriptor)
     for number in keeper.DEFAULT_SIGNALS:
         with contextlib.suppress(OSError, ValueError):

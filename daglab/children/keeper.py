@@ -41,7 +41,7 @@ DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 services: dict[int, str] = {}
 groups: set[int] = set()
 unsent = bytearray()
-wakeups: list[int] = []
+wakeups: list[int] = []  # both ends of a pipe, which a signal writes to
 
 
 def main() -> int:
@@ -63,7 +63,7 @@ def prepare() -> None:
     for descriptor in (readable, writable, STATUS):
         # A supervisor that does not read must not hold up the keeper.
         os.set_blocking(descriptor, False)
-    wakeups.append(readable)
+    wakeups.extend((readable, writable))
     signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda signum, frame: None)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # for the services too
@@ -183,7 +183,7 @@ def send() -> None:
 
 def wait(seconds: float | None, readers: Iterable[int] = ()) -> list[int]:
     """Wait for a child's end, one of `readers`, or room in the status channel."""
-    readable, _, _ = select.select([*wakeups, *readers], [STATUS] if unsent else [], [], seconds)
+    readable, _, _ = select.select([wakeups[0], *readers], [STATUS] if unsent else [], [], seconds)
     if wakeups[0] in readable:
         os.read(wakeups[0], 1 << 12)
     send()
