@@ -51,7 +51,7 @@ class Installed:
     flaw: str | None = None
 
 
-def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+def without_any_secret(environ: Mapping[str, str]) -> dict[str, str]:
     """An environment without what is a secret by its name, whoever's it is (`AWS_SECRET_ACCESS_KEY`)."""
     return {name: value for name, value in environ.items() if not redaction.looks_secret(name)}
 
@@ -65,7 +65,7 @@ def look(
     """
     command = [python, "-c", _LOOK, ",".join(distributions), ",".join(modules)]
     try:
-        done = processes.run(command, timeout=SECONDS, cwd=cwd, env=without_secrets(env))
+        done = processes.run(command, timeout=SECONDS, cwd=cwd, env=without_any_secret(env))
     except errors.NotSetUp as error:
         return Installed(python, flaw=error.message)
     try:

@@ -271,7 +271,7 @@ def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> None:
         return
     import tabulate
 
-    cells = [[re.sub(r"[\n\t]", " ", plain(str(cell))) for cell in row] for row in rows]
+    cells = [[one_line(str(cell)) for cell in row] for row in rows]
     text = tabulate.tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True)
     columns = width() if sys.stdout.isatty() else None
     for line in text.split("\n"):

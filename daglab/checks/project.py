@@ -61,7 +61,7 @@ def marimo(inquiry: findings.Inquiry) -> findings.Finding:
     """The Python that would run a notebook of the project has marimo, and nothing hides it."""
     settings = inquiry.settings
     python = settings.python_for(settings.root / "notebook.py")
-    env = interpreters.without_secrets(processes.without_secrets(os.environ, settings.token_variables))
+    env = interpreters.without_any_secret(processes.without_secrets(os.environ, settings.token_variables))
     done = processes.run([python, "-c", MARIMO], cwd=settings.root, env=env, timeout=inquiry.left)
     install = f"Install it: {shlex.quote(python)} -m pip install --upgrade marimo"
     if done.timed_out:

@@ -156,7 +156,7 @@ def dependencies(project: Project) -> list[Finding]:
     name = "dependencies"
     python = project.settings.python_for(project.root)
     environ = processes.without_secrets(project.environ, project.settings.token_variables)
-    environ = interpreters.without_secrets(environ)
+    environ = interpreters.without_any_secret(environ)
     try:
         # Not in the project's folder, whose modules would be found first.
         done = processes.run([_whole(python), "-m", "pip", "check"], timeout=CHECK_SECONDS, cwd=Path("/"), env=environ)

@@ -17,9 +17,10 @@ from tests import migrations, weaviates
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[weaviates.Server]]:
-    if not weaviates.program().exists():
-        pytest.skip(f"Weaviate {weaviates.VERSION} is not installed")
+def three(
+    tmp_path_factory: pytest.TempPathFactory, need: Callable[[object, str], None]
+) -> Iterator[list[weaviates.Server]]:
+    need(weaviates.program().exists(), f"Weaviate {weaviates.VERSION} is not installed")
     with weaviates.serving(tmp_path_factory.mktemp("three"), nodes=3) as servers:
         yield servers
 
