@@ -259,6 +259,7 @@ class Nodes:
         self.second = dict(self.first)
         self.coming: list[tuple[int, str, str]] = []
         self.lost: set[str] = set()
+        self.ill: range = range(0)  # the looks at which the nodes are
         schema = {"class": "A", "shardingConfig": {"actualCount": 2}, "replicationConfig": {"factor": 2}}
         monkeypatch.setattr(api, "schema", lambda *_: schema)
         monkeypatch.setattr(api, "exists", lambda *_: True)
@@ -268,6 +269,9 @@ class Nodes:
         monkeypatch.setattr(freezing, "SETTLING", 0)
 
     side = transfers.Side(SimpleNamespace(name="main"), "A")  # type: ignore[arg-type]
+
+    def health(self) -> str:
+        return "UNHEALTHY" if self.looks in self.ill else "HEALTHY"
 
     def _set(self, _: Any, __: str, shard: str, status: str) -> None:
         self.told.append((shard, status))
@@ -281,7 +285,7 @@ class Nodes:
                 self.second[shard] = status
         self.coming = [each for each in self.coming if each[0] > self.looks]
         return [
-            api.Node(name, "HEALTHY", None, tuple(replica(each, name, status) for each, status in there.items()))
+            api.Node(name, self.health(), None, tuple(replica(each, name, status) for each, status in there.items()))
             for name, there in (("n1", self.first), ("n2", self.second))
             if name not in self.lost
         ]
@@ -330,6 +334,18 @@ def test_a_node_that_is_gone_can_not_be_frozen(monkeypatch: pytest.MonkeyPatch, 
             freezing.freeze(journal, nodes.side)
         freezing.thaw(journal, nodes.side)
         assert nodes.first == {"s1": "READY", "s2": "READY"}
+
+
+def test_a_node_that_is_ill_for_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    nodes = Nodes(monkeypatch)
+    with journals.opened(tmp_path, {"kind": "migrate", "collection": "A"}) as journal:
+        nodes.ill = range(1, 100)
+        with pytest.raises(rest.Failed, match="n1 of main is UNHEALTHY"):
+            freezing.freeze(journal, nodes.side)
+        assert not nodes.told
+        nodes.looks = 0
+        monkeypatch.setattr(freezing, "SETTLING", 60)
+        assert freezing.freeze(journal, nodes.side) == {"s1": "READY", "s2": "READY"}
 
 
 def test_a_target_that_the_journal_did_not_make_is_not_deleted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from daglab import errors
 from daglab.weaviate import api, journals, rest, schemas, tenants, transfers
 
 LONGEST = 60.0  # seconds until all nodes say that a shard is read-only
-SETTLING = 10.0  # seconds until all nodes tell of a shard that they have
+SETTLING = 10.0  # seconds until all nodes are well, and tell of a shard that they have
 LOOK_SECONDS = 0.05
 
 
@@ -66,19 +66,25 @@ def tenants_of(side: transfers.Side) -> dict[str, str]:
 def statuses(side: transfers.Side) -> dict[str, list[str]]:
     """Each shard that is loaded (a tenant that is active), with what each node that has it says of it.
 
-    Raises `Failed` where a node does not answer: what it has may be written to.
+    Raises `Failed` where a node does not answer, for a moment's while: what it has may be written to.
     """
-    return _told(side, silent_too=False)
-
-
-def _told(side: transfers.Side, *, silent_too: bool = True) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for node in api.nodes(side.cluster, side.name):
-        if node.status != api.HEALTHY and not silent_too:
+    deadline = time.monotonic() + SETTLING
+    while True:
+        found = api.nodes(side.cluster, side.name)
+        ill = next((node for node in found if node.status != api.HEALTHY), None)
+        if ill is None:
+            return _told(found)
+        if time.monotonic() > deadline:
             raise rest.Failed(
-                f"The node {node.name} of {side.cluster.name} is {node.status}: its shards can't be made read-only.",
+                f"The node {ill.name} of {side.cluster.name} is {ill.status}: its shards can't be made read-only.",
                 "Try again when it is there.",
             )
+        time.sleep(LOOK_SECONDS)  # under load, a node that is well is told of as UNHEALTHY at times
+
+
+def _told(nodes: Iterable[api.Node]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for node in nodes:
         for shard in node.shards:
             found.setdefault(shard.name, []).append(shard.indexing or api.READY)
     return found
@@ -129,7 +135,8 @@ def put(side: transfers.Side, shards: Iterable[str], status: str) -> None:
                 raise
     deadline = time.monotonic() + LONGEST
     while waiting:
-        there = _told(side, silent_too=status != api.READONLY)
+        silent_too = status != api.READONLY
+        there = _told(api.nodes(side.cluster, side.name)) if silent_too else statuses(side)
         done = {name for name, found in there.items() if _is_done(found, status)}
         waiting = waiting & set(there) - done
         if waiting and time.monotonic() > deadline:
