@@ -35,10 +35,12 @@ REQUIRE_ALL = os.environ.get("DAGLAB_REQUIRE") == "all"
 FOREIGN_PREFIXES = ("DAGLAB_", "DAGSTER_", "MARIMO_", "WEAVIATE_", "AWS_", "AZURE_", "GOOGLE_", "CLOUDSDK_", "XDG_")
 FOREIGN_NAMES = {"NO_COLOR", "FORCE_COLOR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 
-# `python -m dagster._daemon`, but it looks for backfills each second: 30 seconds can't be configured away.
+# `python -m dagster._daemon`, but it looks for backfills each second: 30 seconds can't be configured away. And it does
+# not start all code servers anew each minute.
 DAEMON = """
 import dagster._daemon.controller
 dagster._daemon.controller.DEFAULT_DAEMON_INTERVAL_SECONDS = 1
+dagster._daemon.controller.RELOAD_WORKSPACE_INTERVAL = 86400
 from dagster._daemon.cli import main
 main()
 """
