@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: maintenance-clean maintenance-backup maintenance-export maintenance-validate
-.PHONY: demo test test-docs test-matrix test-lowest audit check check-slow lint types docs format coverage
+.PHONY: demo test test-all test-docs test-matrix test-lowest audit check check-slow lint types docs format coverage
 .PHONY: package release-dry-run bench clean help
 
 help:  ## Show what there is.
@@ -21,7 +21,10 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## Walk the whole way once on a real Dagster.
 	@$(BIN)/python scripts/demo.py
 
-test: $(READY)  ## Run the tests.
+test: $(READY)  ## Run the tests but for those that take many seconds each.
+	$(BIN)/python scripts/test.py -q -m "not long and not slow"
+
+test-all: $(READY)  ## Run all tests but the slow ones.
 	$(BIN)/python scripts/test.py
 
 test-matrix: $(READY)  ## Try the commands on Dagster 1.5.14, 1.8.13 and the newest.
@@ -44,7 +47,7 @@ package: $(READY)  ## Build the package twice, compare, check it, and try it on 
 release-dry-run: $(READY)  ## All that a release does up to the upload.
 	$(BIN)/python scripts/release.py $(if $(TAG),--tag "$$TAG") $(if $(NOTES),--notes "$$NOTES")
 
-check: lint types test docs  ## Everything that CI checks.
+check: lint types test-all docs  ## Everything that CI checks.
 
 check-slow: test-matrix  ## What takes longer: both matrices, slow tests, killed writers, exports, copies and migrations.
 	$(BIN)/python scripts/servers.py weaviate-1.39.0 weaviate-1.30.0

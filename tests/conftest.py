@@ -103,6 +103,33 @@ class NotLoopbackError(AssertionError):
     """A test tried to leave this machine. No OSError: the code under test must not take it for a network error."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--claims", type=Path, help="the folder by which several processes share the tests among them")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes longest first, so that processes that share the tests end at the same time."""
+    if config.getoption("claims"):
+        items.sort(key=lambda item: item.path.parent.name != "integration")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """Leave out the tests of a module that another process has begun."""
+    claims = item.config.getoption("claims")
+    return None if claims is None or _is_claimed(claims, item.path) else True
+
+
+@functools.cache
+def _is_claimed(claims: Path, module: Path) -> bool:
+    """Whether this process is the first that comes to a module."""
+    try:
+        (claims / str(module).replace("/", "%")).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A home of its own, `tmp_path` as the current folder, no variables that steer daglab, no secrets that it knows."""

@@ -21,6 +21,8 @@ import requests
 from daglab import asset_pages, processes
 from daglab.assets import notebook_asset
 
+pytestmark = pytest.mark.long
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PICTURES = os.environ.get("DAGLAB_TEST_PICTURES")
 MADE = """

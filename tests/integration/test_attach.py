@@ -17,6 +17,8 @@ import requests
 
 from daglab import processes
 
+pytestmark = pytest.mark.long
+
 NOTEBOOK = """
 import marimo
 

@@ -16,6 +16,8 @@ import pytest
 
 from daglab import processes
 
+pytestmark = pytest.mark.long
+
 PREFIX = "/team/dagster"
 AUTH = "DAGLAB_DAGSTER__AUTH__"
 SECRET, PASSWORD, NEW = "s3cret-t0ken", 'pass:w"örd-7', "n3w-t0ken"

@@ -21,6 +21,8 @@ import pytest
 from daglab import errors, processes
 from daglab.exporting import export_locks, exporters, exports
 
+pytestmark = pytest.mark.long
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 Cli = Callable[..., Any]
 SECONDS = 300
@@ -139,6 +141,7 @@ def test_a_kernel_that_is_gone_is_not_waited_for(
     assert not (tmp_path / "gone.html").exists()
 
 
+@pytest.mark.slow
 @linux
 def test_a_notebook_affects_only_itself(tmp_path: Path, exporter: exporters.Exporter) -> None:
     """Its process ends, it goes elsewhere, hangs, leaves processes: the next one is as the first."""

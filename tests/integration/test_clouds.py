@@ -21,6 +21,8 @@ import requests
 from daglab import errors
 from daglab.storage import gcs_json, google_accounts, google_keys, objects, places, shared_keys
 
+pytestmark = pytest.mark.long
+
 ACCOUNT = "devstoreaccount1"
 NAME = "a+b%20?é &=~,;'(x).html"
 HTML = "text/html; charset=utf-8"
@@ -294,6 +296,7 @@ def test_a_wrong_key_is_refused_and_is_in_no_error(
     wait_for_status(objects.sign(container, "x", 60).url, 403)
 
 
+@pytest.mark.slow
 def test_az_puts_what_plain_http_finds_and_the_other_way_round(
     container: places.Place,
     report: Path,

@@ -269,6 +269,7 @@ def test_a_killed_backup_goes_on(
         assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.long
 def test_a_killed_restore_goes_on(
     cluster: rest.Cluster, weaviate: weaviates.Server, run: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -387,6 +388,7 @@ def test_a_backup_that_begins_anew_knows_the_tenants_that_were_woken(
     assert archive_lines.read_head(tmp_path / "w.gz").tenants == states
 
 
+@pytest.mark.long
 def test_what_is_damaged_is_refused_before_anything_is_sent(
     cluster: rest.Cluster, run: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -15,6 +15,8 @@ from daglab.weaviate import api, clusters, comparisons, journals, rest, transfer
 from daglab.weaviate.moving import freezing
 from tests import migrations, weaviates
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def three(
@@ -100,6 +102,7 @@ def test_a_collection_with_replicas_is_moved_with_its_tenants(
     assert set(told(three, "MigThree")["a"]) == {api.READY}
 
 
+@pytest.mark.slow
 def test_what_is_left_of_a_collection_is_not_called_whole(
     three: list[weaviates.Server], cli: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -24,6 +24,8 @@ from daglab.weaviate import api, batches, clusters, comparisons, journals, rest,
 from daglab.weaviate.copying import copies, steps
 from tests import weaviates
 
+pytestmark = pytest.mark.long
+
 Cli = Callable[..., Any]
 COUNT = 120
 PRIMITIVE = ("text", "int", "number", "boolean", "date", "uuid")

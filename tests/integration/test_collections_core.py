@@ -29,6 +29,8 @@ from daglab.weaviate import (
 from tests import weaviate_faults, weaviate_objects, weaviates
 from tests.weaviate_faults import Fault
 
+pytestmark = pytest.mark.long
+
 
 class KilledError(Exception):
     """Stands for the end of the process."""

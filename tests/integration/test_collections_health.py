@@ -18,6 +18,8 @@ from daglab.weaviate import api, clusters, journals, rest
 from daglab.weaviate.examining import diagnoses, repairs, samples, vitals
 from tests import weaviates
 
+pytestmark = pytest.mark.long
+
 Cli = Callable[..., Any]
 REASON = f"Weaviate {weaviates.VERSION} is not installed"
 

@@ -20,6 +20,8 @@ import pytest
 from daglab.weaviate import journals
 from tests import migrations, weaviates
 
+pytestmark = pytest.mark.long
+
 OLD = weaviates.VERSION.startswith("1.30")
 no_alias = pytest.mark.skipif(OLD, reason="aliases came with Weaviate 1.32")
 

@@ -316,6 +316,7 @@ def test_a_server_that_dies_and_comes_back(tmp_path: Path, on_screen: Callable[.
         assert shown.end(signal.SIGINT) == 130
 
 
+@pytest.mark.long
 def test_the_dashboard_in_blocks_and_lines(cli: Cli, project: Path, filled: weaviates.Server) -> None:
     for args in ([], ["--json"]):
         command = [sys.executable, "-m", "daglab", "collections", "dashboard", "StatsPlain", *args, "--interval", "0.1"]

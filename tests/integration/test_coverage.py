@@ -21,6 +21,8 @@ import requests
 from daglab import processes
 from tests import jupyter_notebooks, weaviates
 
+pytestmark = pytest.mark.long
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "coverage.md"
 SERVES = "daglab dashboard"  # it serves until it is stopped, and has a test of its own
 # The deployment has a code location that does not load, so not all is well there: 4 is the truth.
@@ -111,6 +113,7 @@ def test_there_are_commands_for_every_part() -> None:
         assert "`daglab " in text.split(part)[1].split("\n## ")[0]
 
 
+@pytest.mark.slow
 def test_each_command_does_what_it_is_named_for(project: Path, filled: dict[str, str], cli: Callable[..., Any]) -> None:
     for command in commands():
         words = [filled.get(word, word) for word in shlex.split(command)[1:]]

@@ -148,6 +148,7 @@ def test_nothing_in_a_name_runs(page: Any, dashboard: str) -> None:
     assert page.run("return window.ran") is None  # the policy, whatever should get in
 
 
+@pytest.mark.long
 def test_it_goes_on_without_a_reload_and_keeps_the_focus(page: Any, project: Path) -> None:
     page.run("window.mine = 5; document.querySelector('#part-operations [tabindex]').focus()")
     page.resize(400)
@@ -162,6 +163,7 @@ def test_it_goes_on_without_a_reload_and_keeps_the_focus(page: Any, project: Pat
     assert page.complaints() == []
 
 
+@pytest.mark.long
 def test_it_works_by_keyboard(page: Any, project: Path) -> None:
     """The first Tab leads past the head; each stop can be seen; the button stops the page and lets it go on."""
     page.run("document.activeElement.blur(); window.getSelection().removeAllRanges()")
@@ -190,6 +192,7 @@ def test_it_works_by_keyboard(page: Any, project: Path) -> None:
     page.wait_for("asset:unseen")
 
 
+@pytest.mark.long
 def test_it_says_that_the_server_is_gone(browser: Any, project: Path, tmp_path: Path) -> None:
     port = processes.find_free_port()
     command = [sys.executable, "-m", "daglab", "dashboard", "--port", str(port)]

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 Run = Callable[..., Any]
 TRACED = {"DAGLAB_TRACE": "1"}
 

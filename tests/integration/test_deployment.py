@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import requests
 
+pytestmark = pytest.mark.long
+
 WORKSPACE = """{ workspaceOrError { __typename ... on Workspace { locationEntries { name
   locationOrLoadError { __typename
     ... on PythonError { message causes { message } }

@@ -24,6 +24,9 @@ import pytest
 import requests
 
 from daglab import processes
+from tests import tiers
+
+pytestmark = pytest.mark.long
 
 MARK = "DEV_TEST_MARK"
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "held"
@@ -233,6 +236,7 @@ def test_what_it_tells_of_itself(begin: Begin, project: Path, cli: Callable[...,
     assert ports == {name: int(found[name]["url"].rpartition(":")[2]) for name in ("dagster", "marimo")}
 
 
+@pytest.mark.slow
 def test_both_pages_are_opened_and_others_may_reach_them(begin: Begin, project: Path) -> None:
     """The browser's argument list, which all users of the machine can see, holds no token."""
     browser, opened = project / "browser", project / "opened"
@@ -253,6 +257,7 @@ def test_both_pages_are_opened_and_others_may_reach_them(begin: Begin, project: 
         assert "0.0.0.0 can be reached by others, and Dagster asks nobody who they are" in dev.messages()
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_meanwhile(begin: Begin, project: Path) -> None:
     """Dagster binds its port only when everything is loaded, and ends; another Dagster may even answer there."""
     with begin("--no-marimo", "--no-dashboard", "-v") as dev:
@@ -292,6 +297,7 @@ def assert_none_but_history(dev: Dev) -> None:
     assert not (dev.project / ".daglab" / "dev.json").exists()
 
 
+@pytest.mark.slow
 def test_several_at_once(begin: Begin, tmp_path: Path) -> None:
     """Each has its own port and history, and one that stops leaves the others alone."""
     folders = [tmp_path / f"p{number}" for number in range(4)]
@@ -354,7 +360,7 @@ ENDS: dict[str, Callable[[Dev], None]] = {
 }
 
 
-@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("end", tiers.few(ENDS, ["SIGKILL"]))
 def test_nothing_is_left_when_a_run_is_under_way(end: str, begin: Begin, project: Path, tmp_path: Path) -> None:
     """In a history of the user's own, too, where the runs of others are left alone."""
     (tmp_path / "home").mkdir()
@@ -371,6 +377,7 @@ def test_nothing_is_left_when_a_run_is_under_way(end: str, begin: Begin, project
     assert not {"STARTING", "STARTED", "CANCELING"} & set(statuses(dev))
 
 
+@pytest.mark.slow
 def test_messages_that_nobody_reads_hold_up_nothing(begin: Begin, project: Path) -> None:
     """A pager that stands still, a terminal with Ctrl-S: what is too much is dropped, and a signal still ends it."""
     with (project / "definitions.py").open("a") as code:
@@ -394,6 +401,7 @@ def test_messages_that_nobody_reads_hold_up_nothing(begin: Begin, project: Path)
             process.kill()
 
 
+@pytest.mark.slow
 def test_it_ends_by_sigterm_where_sigint_was_ignored(begin: Begin) -> None:
     """As a shell script starts what runs behind it; Dagster itself would not end then."""
     with begin("--no-marimo", sigint=signal.SIG_IGN) as dev:
@@ -449,6 +457,7 @@ def test_a_copy_of_the_project_and_a_folder_that_is_taken_away(
         wait_until(lambda: not processes_of(dev.mark, project), "nothing is left", 10)
 
 
+@pytest.mark.slow
 def test_in_ci_the_first_crash_ends_it(begin: Begin) -> None:
     with begin("--no-marimo", "--ci") as dev:
         os.kill(dev.ready()["dagster"]["pid"], signal.SIGKILL)
@@ -457,7 +466,7 @@ def test_in_ci_the_first_crash_ends_it(begin: Begin) -> None:
         assert_nothing_is_left(dev)
 
 
-@pytest.mark.parametrize("mends", ["stop", "dev"])
+@pytest.mark.parametrize("mends", tiers.few(["stop", "dev"], ["stop"]))
 def test_when_both_supervisor_and_keeper_are_killed_the_next_clears_up(
     mends: str, begin: Begin, project: Path, cli: Callable[..., Any]
 ) -> None:

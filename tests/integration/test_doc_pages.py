@@ -17,6 +17,8 @@ from daglab import processes
 from tests import doc_pages
 from tests.doc_pages import REPOSITORY
 
+pytestmark = pytest.mark.long
+
 DOCS = REPOSITORY / "docs"
 EXAMPLES = REPOSITORY / "examples"
 # Those that only read, whatever stands behind their names, and end by themselves.

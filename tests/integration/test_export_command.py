@@ -23,6 +23,8 @@ from daglab.attaching import observations
 from daglab.exporting import export_entries, exports
 from daglab.settings import config
 
+pytestmark = pytest.mark.long
+
 Cli = Callable[..., Any]
 
 OBSERVATIONS = """query O($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {

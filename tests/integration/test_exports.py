@@ -16,6 +16,8 @@ import pytest
 from daglab import errors, notebooks
 from daglab.exporting import exports
 
+pytestmark = pytest.mark.long
+
 PYTHON = os.environ.get("DAGLAB_TEST_PYTHON", sys.executable)  # read before the isolation takes it away
 SECONDS = 300
 HEADER = '# /// script\n# requires-python = ">=3.99"\n# dependencies = ["no-such-package-zzz"]\n# ///\n'

@@ -22,6 +22,8 @@ from daglab.exporting import exports, uploads
 from daglab.settings import config
 from daglab.storage import objects, places
 
+pytestmark = pytest.mark.long
+
 Cli = Callable[..., Any]
 NOW = datetime.now(timezone.utc)
 

@@ -14,6 +14,8 @@ import pytest
 
 from daglab import events
 
+pytestmark = pytest.mark.long
+
 Health = Callable[..., dict[str, Any]]
 # Makes Dagster's record of its daemons' last signs of life so old as if nobody had looked for a day.
 AGED = """

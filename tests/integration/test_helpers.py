@@ -18,6 +18,8 @@ import pytest
 
 from daglab import errors, helpers
 
+pytestmark = pytest.mark.long
+
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
@@ -95,6 +97,7 @@ def test_a_run_is_launched_followed_and_compared(client: helpers.Client, tmp_pat
         helpers.run_assets(client, "group:nothing")
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_retried(client: helpers.Client) -> None:
     first = ended(helpers.run_job(client, "fail_job", run_config="ops: {may_fail: {config: {fail: true}}}"))
     assert first.failures[0].error.startswith("ValueError: boom é")

@@ -17,6 +17,8 @@ import pytest
 from daglab import json_lines
 from daglab.attaching import attach, observations
 
+pytestmark = pytest.mark.long
+
 DAGLAB = [sys.executable, "-m", "daglab"]
 NOTEBOOK = """
 import marimo

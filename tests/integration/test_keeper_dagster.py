@@ -18,6 +18,8 @@ import requests
 
 from daglab import processes
 
+pytestmark = pytest.mark.long
+
 MARK = "TEST_KEEPER_MARK"
 SETTINGS = """
 telemetry:

@@ -14,6 +14,8 @@ import pytest
 from daglab import errors
 from daglab.launching import launch_keys
 
+pytestmark = pytest.mark.long
+
 Run = Callable[..., Any]
 
 
@@ -45,6 +47,7 @@ def test_a_command_that_is_repeated_makes_one_run(daglab: Run, key: str) -> None
     assert runs_of(daglab, key) == ["SUCCESS"]
 
 
+@pytest.mark.slow
 def test_one_that_failed_is_not_launched_again_until_it_is_said(daglab: Run, key: str) -> None:
     command = ["run", "--asset-selection", "failing", "--launch-key", key]
     [first] = daglab(*command, exit_code=4)["runs"]

@@ -17,6 +17,8 @@ import pytest
 
 from tests.jupyter_notebooks import code, markdown, notebook, of_kernel, stream, written
 
+pytestmark = pytest.mark.long
+
 Cli = Callable[..., Any]
 BAD = ["x = 1", "print 'two'", "print(x)"]
 unprivileged = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

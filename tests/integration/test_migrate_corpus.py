@@ -166,6 +166,7 @@ def test_it_runs_to_the_same_end(migrated: Migrated, case: jupyter_notebooks.Cas
     assert case.prints is None or printed == case.prints, told
 
 
+@pytest.mark.slow
 def test_most_run_as_the_originals(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "tmp").mkdir()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests import migrating_differential as differential
 
+pytestmark = pytest.mark.long
 
+
+@pytest.mark.slow
 def test_random_notebooks_run_to_the_same_end() -> None:
     cases = {seed: differential.notebook(seed) for seed in range(100)}
     told = differential.differences(list(cases.values()))

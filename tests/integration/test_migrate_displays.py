@@ -133,6 +133,7 @@ def _pictures(cell: Any) -> int:
     return text.count("data:image/png;base64,")
 
 
+@pytest.mark.long
 def test_marimo_shows_what_jupyter_shows_and_figures_once(run: tuple[Path, Any]) -> None:
     folder, session = run
     found = by_origin(folder, session)

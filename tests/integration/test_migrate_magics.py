@@ -176,9 +176,11 @@ def generated(seed: int) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_magics_do_what_ipython_does(tmp_path: Path) -> None:
     compared(CASES, tmp_path)
 
 
+@pytest.mark.slow
 def test_generated_magics_do_what_ipython_does(tmp_path: Path) -> None:
     compared([generated(seed) for seed in range(40)], tmp_path)

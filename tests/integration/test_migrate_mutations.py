@@ -48,6 +48,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, byte
     return root, before, ended
 
 
+@pytest.mark.slow
 def test_no_traceback_and_a_document(done: tuple[Path, dict[str, bytes], Any]) -> None:
     _, before, ended = done
     assert "Traceback" not in ended.stderr
@@ -60,6 +61,7 @@ def test_no_traceback_and_a_document(done: tuple[Path, dict[str, bytes], Any]) -
     assert document["counts"]["refused"] < len(before)  # most can be read all the same
 
 
+@pytest.mark.slow
 def test_what_was_made_is_sound(done: tuple[Path, dict[str, bytes], Any]) -> None:
     root, _, ended = done
     for each in json.loads(ended.stdout)["notebooks"]:
@@ -71,6 +73,7 @@ def test_what_was_made_is_sound(done: tuple[Path, dict[str, bytes], Any]) -> Non
     assert {path.suffix for path in (root / "out").glob("*") if path.is_file()} <= {".py"}
 
 
+@pytest.mark.slow
 def test_nothing_was_executed_and_nothing_lies_elsewhere(done: tuple[Path, dict[str, bytes], Any]) -> None:
     root, before, _ = done
     after = dict(everything(root))

@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from daglab.migrating import cells, imports, texts
 from daglab.migrating.converting import conversions
 from daglab.migrating.naming import futures, names
+
+pytestmark = pytest.mark.long
 
 NOTEBOOKS = {
     "order": (
@@ -29,6 +33,7 @@ NOTEBOOKS = {
 }
 
 
+@pytest.mark.slow
 def test_marimo_takes_them_and_prints_the_same(tmp_path: Path) -> None:
     drafts = []
     for sources, _ in NOTEBOOKS.values():

@@ -19,6 +19,8 @@ from daglab.migrating.comparing import comparisons
 from daglab.migrating.converting import conversions
 from daglab.migrating.keeping import outputs
 
+pytestmark = pytest.mark.long
+
 SECONDS = 120.0
 
 
@@ -182,6 +184,7 @@ def test_a_notebook_elsewhere_has_its_own_folder_on_the_path(tmp_path: Path) -> 
     assert told(compared(draft, notebook=tmp_path / "new" / "nb.py")) == ["same"]
 
 
+@pytest.mark.slow
 def test_at_the_timeout_everything_ends(tmp_path: Path, scratch: Path) -> None:
     pids = tmp_path / "pids"
     start = "import os, subprocess, time\nkept = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"

@@ -9,10 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from daglab.migrating import cells
 from daglab.migrating.converting import conversions
 from daglab.migrating.keeping import sessions
 from tests.integration.conftest import Browser
+
+pytestmark = pytest.mark.long
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAIAAAACUFjqAAAAEklEQVR4nGP4z8CAB+GTG8HSALfKY52fTcuYAAAAAElFTkSuQmCC"
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"><circle cx="9" cy="9" r="5"/></svg>'

@@ -15,6 +15,8 @@ from daglab.authoring import scaffolds
 from daglab.migrating import cells, connecting, drafts
 from daglab.migrating.converting import conversions
 
+pytestmark = pytest.mark.long
+
 # Its own `client`, `mo`, `target` and Path are other things than those of the cells that connect.
 CODES = [
     "import math as mo\nclient = 'mine'\ntarget = 3",

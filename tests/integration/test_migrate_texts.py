@@ -12,8 +12,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from daglab.migrating import cells, drafts, imports, texts
 from daglab.migrating.converting import conversions
+
+pytestmark = pytest.mark.long
 
 PIECES = (
     *("a", "b c", "\n", "\n", "\n\n", "  \n", "    ", "\t", '"', '""', '"""', "'", "'''", "\\", "\\\\", "{x}", "{{"),

@@ -18,6 +18,9 @@ import pytest
 import requests
 
 from daglab import helpers
+from tests import tiers
+
+pytestmark = pytest.mark.long
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 Cli = Callable[..., Any]
@@ -103,7 +106,7 @@ def run_of(deployment: Any, address: str) -> dict[str, Any]:
     return {"status": found["status"], **{tag["key"]: tag["value"] for tag in found["tags"]}}
 
 
-@pytest.mark.parametrize("mode", ["run", "edit"])
+@pytest.mark.parametrize("mode", tiers.few(["run", "edit"], ["edit"]))
 def test_the_whole_way_in_the_page(
     project: Path, deployment: Any, cli: Cli, browser: Any, served: Serve, mode: str
 ) -> None:
@@ -259,6 +262,7 @@ def network(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
             thread.join()
 
 
+@pytest.mark.slow
 def test_an_exported_page_shows_all_of_it(
     project: Path, cli: Cli, browser: Any, network: Callable[[Path], str]
 ) -> None:

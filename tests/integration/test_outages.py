@@ -14,6 +14,8 @@ from typing import IO, Any
 import pytest
 import requests
 
+pytestmark = pytest.mark.long
+
 Begin = Callable[..., AbstractContextManager[subprocess.Popen[str]]]
 
 RELOAD = 'mutation { reloadRepositoryLocation(repositoryLocationName: "held") { __typename } }'
@@ -104,6 +106,7 @@ def test_a_code_location_that_is_reloaded(held: Any, begin: Begin) -> None:
         assert [process.wait() for process in (run, events)] == [0, 0]
 
 
+@pytest.mark.slow
 def test_a_daemon_that_is_killed_while_its_backfill_is_waited_for(held: Any, begin: Begin) -> None:
     """The time runs out, and that is said; when the daemon is there again, the same command waits on for the same."""
     command = ["run", "--asset-selection", "held_parts", "--all-partitions", "--launch-key", "nightly", "--json"]

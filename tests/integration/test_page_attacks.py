@@ -131,6 +131,7 @@ def judged(browser: Any, folder: Path, outputs: list[str]) -> list[str]:
     return list(verdict["found"])
 
 
+@pytest.mark.long
 def test_no_attack_leaves_its_cell(browser: Any, tmp_path: Path, home: tuple[str, list[str]]) -> None:
     address, asked = home
     attacks = [attack.replace(HOME, address) for attack in ATTACKS]
@@ -143,6 +144,7 @@ def test_no_attack_leaves_its_cell(browser: Any, tmp_path: Path, home: tuple[str
     assert asked == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_no_mixture_of_broken_html_leaves_its_cell(browser: Any, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)

@@ -15,6 +15,8 @@ import pytest
 
 from daglab.authoring import projects
 
+pytestmark = pytest.mark.long
+
 NAMES = {"shop-data": "minimal", "weather": "standard", "x": "ml", "bare": projects.EMPTY}
 # What each template has beside what all of them have, and the jobs that Dagster finds in it.
 PARTS = {

@@ -21,6 +21,9 @@ import pytest
 import requests
 
 from daglab.exported import export_record
+from tests import tiers
+
+pytestmark = pytest.mark.long
 
 NOTEBOOK = """
 import marimo
@@ -327,7 +330,7 @@ def test_a_signed_link_is_attached_and_shown_nowhere(
     assert publish(project, {**options, "sign": 700_000}, **s3_server.env)[0] == 7
 
 
-@pytest.mark.parametrize("point", ["after signed", "intend attach", "after sent"])
+@pytest.mark.parametrize("point", tiers.few(["after signed", "intend attach", "after sent"], ["after signed"]))
 def test_killed_with_a_signed_link(
     project: Path, deployment: Any, options: dict[str, Any], s3_server: Any, bucket: str, point: str
 ) -> None:
@@ -357,6 +360,7 @@ def test_credentials_that_end_in_the_middle(
     assert (code, len(ids(project, deployment.url))) == (0, 1), document
 
 
+@pytest.mark.slow
 def test_a_bucket_that_goes_in_the_middle(
     project: Path, deployment: Any, options: dict[str, Any], s3_server: Any, bucket: str
 ) -> None:

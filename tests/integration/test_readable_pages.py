@@ -24,6 +24,9 @@ import pytest
 from daglab import notebooks
 from daglab.page import notebook as page_notebook
 from daglab.page import writing
+from tests import tiers
+
+pytestmark = pytest.mark.long
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 CORPUS = sorted(path.stem for path in (FIXTURES / "corpus").glob("*.py"))
@@ -107,12 +110,14 @@ class Network:
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Every notebook of the corpus as marimo exports it, by name."""
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The notebooks of the corpus that are asked for, as marimo exports them, by name."""
     folder = tmp_path_factory.mktemp("corpus") / "notebooks"
     folder.mkdir()
     notebooks = []
-    for source in (FIXTURES / "corpus").glob("*.py"):
+    parameters = (getattr(item, "callspec", None) for item in request.session.items)
+    wanted = {"layouts", "many_cells", *(each.params.get("name") for each in parameters if each)}
+    for source in (FIXTURES / "corpus" / f"{name}.py" for name in CORPUS if name in wanted):
         notebooks.append(folder / source.name)
         notebooks[-1].write_bytes(source.read_bytes())
     command = [sys.executable, str(FIXTURES / "corpus_exports.py"), str(folder), "2", *map(str, notebooks)]
@@ -216,9 +221,10 @@ SAID = {
     "long_lines": ("line 0", "line 9999"),
 }
 LONG = ("long_lines", "long_output")
+SHOWN = ("console", "error_exception", "hostile", "latex", "layouts", "markdown_only", "sidebar", "tables_marimo")
 
 
-@pytest.mark.parametrize("name", CORPUS)
+@pytest.mark.parametrize("name", tiers.few(CORPUS, SHOWN))
 def test_a_page_shows_all_that_marimos_page_shows(
     name: str, exported: dict[str, str], network: Network, reader: Any, tmp_path: Path
 ) -> None:
@@ -351,7 +357,9 @@ def test_marimos_page_takes_over_in_place_and_works(
     assert reader.complaints() == []
 
 
-@pytest.mark.parametrize("name", ["empty", "markdown_only", "sidebar", "error_exception", "many_cells", "widgets"])
+@pytest.mark.parametrize(
+    "name", tiers.few(["empty", "markdown_only", "sidebar", "error_exception", "many_cells", "widgets"], ["sidebar"])
+)
 def test_marimos_page_is_the_same_as_its_own_export(
     name: str, exported: dict[str, str], network: Network, reader: Any, tmp_path: Path
 ) -> None:
@@ -424,7 +432,9 @@ def paper(reader: Any) -> str:
     return "".join("".join(page.extract_text() for page in pages).split())
 
 
-@pytest.mark.parametrize("name", ["layouts", "tables_pandas", "error_exception", "latex", "console"])
+@pytest.mark.parametrize(
+    "name", tiers.few(["layouts", "tables_pandas", "error_exception", "latex", "console"], ["layouts", "latex"])
+)
 def test_print_shows_the_same_text(
     name: str, exported: dict[str, str], network: Network, reader: Any, tmp_path: Path
 ) -> None:
@@ -448,7 +458,7 @@ def test_print_shows_the_same_text(
 # --- the file
 
 
-@pytest.mark.parametrize("name", CORPUS)
+@pytest.mark.parametrize("name", tiers.few(CORPUS, SHOWN))
 def test_the_outcome_can_still_be_read_from_it(name: str, exported: dict[str, str]) -> None:
     page = writing.readable(exported[name])
     assert notebooks.failed_cells(page) == notebooks.failed_cells(exported[name])

@@ -39,6 +39,7 @@ def recipe(deployment: Any, tmp_path: Path) -> Callable[..., Any]:
     return run
 
 
+@pytest.mark.long
 def test_a_run_that_succeeds_and_is_repeated(recipe: Callable[..., Any]) -> None:
     key = uuid.uuid4().hex
     code, summary = recipe("raw_orders", key)
@@ -46,6 +47,7 @@ def test_a_run_that_succeeds_and_is_repeated(recipe: Callable[..., Any]) -> None
     assert recipe("raw_orders", key) == (0, summary)  # the same run
 
 
+@pytest.mark.long
 def test_a_run_that_fails(recipe: Callable[..., Any]) -> None:
     code, summary = recipe("failing", uuid.uuid4().hex)
     assert code == 4

@@ -24,6 +24,8 @@ from daglab.deployment import dagster_api, runs
 from daglab.launching import launches, targets
 from daglab.settings import config
 
+pytestmark = pytest.mark.long
+
 TAGS = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status jobName tags { key value } } } }"
 BY_TAG = """query($id: String!) { runsOrError(filter: { tags: [{ key: "daglab/launch_id", value: $id }] }) {
   ... on Runs { results { runId } } } }"""
@@ -533,6 +535,7 @@ def test_looks_that_break_off_are_made_again(document: Run, proxy: Any) -> None:
     assert entry["status"] == "SUCCESS"
 
 
+@pytest.mark.slow
 def test_a_deployment_that_goes_away_while_daglab_waits(document: Run, graphql: Run, proxy: Any) -> None:
     inject(proxy, "Status", cut_before)
     result = document("--asset-selection", "raw_orders", exit_code=5, url=proxy.url)
@@ -548,6 +551,7 @@ def test_a_deployment_that_is_not_there(document: Run) -> None:
     assert "connection refused" in result["error"]["message"]
 
 
+@pytest.mark.slow
 def test_twenty_launches_with_random_faults(proxy: Any, graphql: Run) -> None:
     """Cut off before or after it was forwarded, garbled, or forwarded late: never two runs, never a lie."""
     dice = random.Random(11)

@@ -18,6 +18,8 @@ import requests
 from daglab import errors, redaction
 from daglab.storage import aws_settings, objects, places, s3, sigv4
 
+pytestmark = pytest.mark.long
+
 HTML = b"<!doctype html><title>orders</title>" + b"x" * 20_000
 TYPE = "text/html; charset=utf-8"
 KEYS = ["a.html", "a b/ü+&~=.html", ".hidden/..x/a.html", "日本/%2F?#'\"*.html", "a:b@c,d;e!(f)$[g].html"]
@@ -210,6 +212,7 @@ def aws(server_program: Callable[[str], str], only_programs: Programs) -> str:
     return program
 
 
+@pytest.mark.slow
 def test_the_aws_program_does_the_same(
     aws: str, moto_server: Any, report: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

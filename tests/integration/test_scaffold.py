@@ -19,6 +19,9 @@ import requests
 
 from daglab import helpers, notebooks
 from daglab.authoring import scaffolds
+from tests import tiers
+
+pytestmark = pytest.mark.long
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 Cli = Callable[..., Any]
@@ -134,7 +137,7 @@ def test_every_template_for_every_target_is_clean(tmp_path: Path, need: Callable
         assert done.returncode == 0, f"{check}: {done.stdout}{done.stderr}"
 
 
-@pytest.mark.parametrize("number", range(len(NOTEBOOKS)))
+@pytest.mark.parametrize("number", tiers.few(range(len(NOTEBOOKS)), [0, 5]))
 def test_a_notebook_runs_with_and_without_a_dagster(code: Path, cli: Cli, number: int) -> None:
     """As a script (no check finds a name that is not there), and as an export: no cell fails."""
     done = cli(*words(number))

@@ -176,6 +176,7 @@ def daglabs_answer(text: str, assets: list[entities.Asset]) -> set[str] | None:
         return None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(GRAPHS))
 def test_as_dagster_selects_and_refuses(dagster: Any, seed: int) -> None:
     dice = random.Random(seed)

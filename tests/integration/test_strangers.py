@@ -7,6 +7,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.long
+
 Serving = Callable[[str], AbstractContextManager[Any]]
 
 
@@ -44,6 +48,7 @@ def test_several_locations(serving: Serving, cli: Callable[..., Any]) -> None:
         assert daglab("scaffold", "--asset", "raw/events").exit_code == 0
 
 
+@pytest.mark.slow
 def test_repositories_of_the_old_style(serving: Serving, cli: Callable[..., Any]) -> None:
     with serving("strangers/repositories") as there:
 
@@ -70,6 +75,7 @@ def test_repositories_of_the_old_style(serving: Serving, cli: Callable[..., Any]
         assert good.exit_code == 0, good.stderr
 
 
+@pytest.mark.slow
 def test_jobs_alone(serving: Serving, cli: Callable[..., Any]) -> None:
     with serving("strangers/jobs") as there:
 

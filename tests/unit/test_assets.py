@@ -116,6 +116,7 @@ def test_it_materialises_with_a_link_and_what_the_notebook_declares(project: Pat
     assert "dagster/kind/marimo" in kinds
 
 
+@pytest.mark.long
 def test_a_cell_that_fails_fails_the_step_and_leaves_the_good_page(project: Path) -> None:
     one = asset(project)
     materialise(one)
@@ -129,6 +130,7 @@ def test_a_cell_that_fails_fails_the_step_and_leaves_the_good_page(project: Path
     assert [(line["ok"], len(line["attached"])) for line in recorded(project)] == [(True, 1), (False, 0)]
 
 
+@pytest.mark.long
 def test_partitions_are_parameters(project: Path) -> None:
     [metadata] = materialise(asset(project, partitions_def=DAYS), partition="2026-11-02")
     assert metadata["result/given"].value == {
@@ -149,6 +151,7 @@ def test_partitions_are_parameters(project: Path) -> None:
     assert len(outputs) == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("times", [True, False])
 def test_one_run_for_several_partitions(project: Path, times: bool) -> None:
     policy = dagster.BackfillPolicy.single_run()
@@ -176,6 +179,7 @@ def test_config_is_checked_by_the_defaults(project: Path) -> None:
     assert "other is {'deep': 1}" in failed.user_failure_data.description
 
 
+@pytest.mark.long
 def test_an_upload_is_checked_before_the_notebook_runs(project: Path) -> None:
     place = project / "place"
     one = asset(project, upload=f"file://{place}")
@@ -198,6 +202,7 @@ def test_sign_needs_a_place(project: Path) -> None:
     assert "there is no place" in failed.user_failure_data.description
 
 
+@pytest.mark.long
 def test_where_exports_can_not_be_written_the_page_is_kept_and_a_warning_says_so(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +221,7 @@ def test_where_exports_can_not_be_written_the_page_is_kept_and_a_warning_says_so
     assert set((project / "elsewhere").iterdir()) == before
 
 
+@pytest.mark.long
 def test_a_page_in_a_container_of_its_own_is_lost_with_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_RUN_JOB_NAME", "job")
     [metadata] = materialise(asset(project))
@@ -223,6 +229,7 @@ def test_a_page_in_a_container_of_its_own_is_lost_with_it(project: Path, monkeyp
     assert (metadata.get("exploration") is not None, metadata.get("warning") is None) == (is_volume, is_volume)
 
 
+@pytest.mark.long
 def test_a_notebook_that_takes_too_long_is_ended(project: Path) -> None:
     failed = materialise(asset(project, timeout=5.0, params={"wait": str(project / "pid")}))
     assert "was still running after 5 s" in failed.user_failure_data.description

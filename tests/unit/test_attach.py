@@ -409,6 +409,7 @@ def test_a_write_that_broke_off_and_is_there_is_attached(
     assert sent() == []
 
 
+@pytest.mark.long
 @responses.activate
 @pytest.mark.parametrize("writing", [True, False])
 def test_a_child_that_hangs(

@@ -557,6 +557,7 @@ def broken_off(project: Path, archive: Path | str, fault: str, name: str = "copy
     return [(code, project.parent / f"{name}-{number}") for number, code in enumerate(codes[:-1], start=1)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["kill", "fail", "stop"])
 def test_a_restore_that_is_broken_off_anywhere_is_all_or_nothing(project: Path, fault: str) -> None:
     """At each call that changes something: killed before it, refused by the system, stopped by the user after it."""

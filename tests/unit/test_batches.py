@@ -80,6 +80,7 @@ def test_parameters_are_seen_as_marimo_sees_them() -> None:
         assert export_parameters.seen(words) == wanted, words
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "seen"),
     [

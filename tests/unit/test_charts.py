@@ -211,6 +211,7 @@ def assert_level_lines_frame_the_points(root: ET.Element) -> None:
         assert min(levels) - 0.1 <= y <= max(levels) + 0.1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("times", [False, True])
 def test_hard_numbers(unit: str, times: bool) -> None:

@@ -437,6 +437,7 @@ def silent() -> Iterator[socket.socket]:
         yield listener
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("number", "exit_code", "said"),
     [

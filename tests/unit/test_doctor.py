@@ -104,6 +104,7 @@ def test_pythons(tmp_path: Path) -> None:
     assert only(packages.project_python(examined, there), "dagster.python").status == "ok"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -615,6 +616,7 @@ def test_the_command_mends_and_looks_again(cli: Cli, tmp_path: Path, kept: Path)
     ]
 
 
+@pytest.mark.long
 def test_a_torn_line_is_not_mended_under_a_writer(tmp_path: Path, kept: Path) -> None:
     path = kept / "exports.jsonl"
     path.write_text('{"v":1')

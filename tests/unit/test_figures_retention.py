@@ -247,6 +247,7 @@ list(retention.compact(Path(sys.argv[1]), datetime(2026, 11, 21, tzinfo=timezone
 """
 
 
+@pytest.mark.long
 def test_a_kill_leaves_the_old_month_or_the_new_one(project: Path) -> None:
     fill(project, 3000)
     old = path_of(project).read_bytes()

@@ -119,6 +119,7 @@ def launch(url: str, launch_id: str) -> launches.Launched | errors.OutcomeUnknow
             return unknown
 
 
+@pytest.mark.long
 def test_never_two_runs_and_never_a_lie(endpoint: tuple[Endpoint, str]) -> None:
     state, url = endpoint
     dice = random.Random(7)

@@ -325,6 +325,7 @@ def test_title_and_authors(read):
     assert read(notebook(front)).title == "T"
 
 
+@pytest.mark.long
 def test_mutated_notebooks_end_as_a_draft_or_a_refusal(tmp_path):
     folder, marker = tmp_path / "in", tmp_path / "marker"
     folder.mkdir()

@@ -242,6 +242,7 @@ def test_long_text_is_cut_and_says_so() -> None:
     assert text.endswith("Cut here: 7 characters more are not shown.")
 
 
+@pytest.mark.long
 def test_html_of_very_many_elements_is_cut_and_says_so() -> None:
     assert re.search(r"Cut here: [\d,]+ characters of HTML more are not shown\.$", of_html("<b>" * 200_100).text)
 

@@ -43,6 +43,7 @@ def test_a_style_sheet_of_an_output_is_written_into_what_it_means() -> None:
     }
 
 
+@pytest.mark.long
 def test_a_hostile_style_sheet_is_read_in_bounded_time_and_space() -> None:
     rules = "".join("#t td {" + "color: red;" * 20 + "}" for _ in range(20_000)) + "#t {" * 100_000 + "/*" * 100_000
     table = "<table id=t>" + "<tr><td>x</td></tr>" * 5_000 + "</table>"

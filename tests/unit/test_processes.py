@@ -253,6 +253,7 @@ def test_missing_folder_is_not_set_up(tmp_path: Path) -> None:
 # Nothing is left.
 
 
+@pytest.mark.long
 @needs_proc
 def test_timeout_ends_what_ignores_signals_and_left_the_session(tmp_path: Path, mark: str) -> None:
     command = ["sh", "-c", f"echo before; {STUBBORN_TREE}"]

@@ -72,6 +72,7 @@ def test_the_record_of_dev(content: bytes, cli: Cli, tmp_path: Path, kept: Path)
     assert "can't be read" in stopped.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("content", FOREIGN)
 def test_a_foreign_record_of_dev_while_its_lock_is_held(
     content: dict[str, Any], cli: Cli, tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch

@@ -91,6 +91,7 @@ def test_a_hostile_asset_key_is_data(name: str) -> None:
     assert shape(tree) == shape(ast.parse(notebook(plain, "nb/a b.py")))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("template", ["default", "minimal", "ml", "asset-group"])
 def test_hostile_names_are_data_in_every_template(name: str, template: str) -> None:

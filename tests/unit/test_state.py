@@ -726,6 +726,7 @@ def lives(nursery: subprocess.Popen[str], *, step: int = 0, updates: int = 0, de
     raise AssertionError("the nursery is gone")
 
 
+@pytest.mark.long
 def test_200_random_kills_lose_nothing_that_was_told(nursery: subprocess.Popen[str], tmp_path: Path) -> None:
     chance, kept, last = random.Random(), manage(tmp_path, defaults={"count": 0}), 0
     for _ in range(200):
@@ -738,6 +739,7 @@ def test_200_random_kills_lose_nothing_that_was_told(nursery: subprocess.Popen[s
     assert beside(kept) == ["", ".bak", ".lock"]
 
 
+@pytest.mark.long
 def test_a_kill_at_each_step_of_an_update(nursery: subprocess.Popen[str], tmp_path: Path) -> None:
     kept, count, left = manage(tmp_path, defaults={"count": 0}), 0, set()
     for step in range(1, 61):

@@ -1,0 +1,15 @@
+"""What is run when: `make test` leaves out `long` tests, `make check` those that are `slow` (see pyproject.toml)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import pytest
+
+
+def few(values: Iterable[Any], kept: Collection[Any]) -> list[Any]:
+    """The parameters of a test of which those `kept` stand for all: the others are slow."""
+    found = list(values)
+    assert set(kept) <= set(found)
+    return [value if value in kept else pytest.param(value, marks=pytest.mark.slow) for value in found]
