@@ -48,6 +48,11 @@ def figure(value: float, unit: str = "") -> str:
     return f"{value / factor:,.4g}{suffix}"
 
 
+def counted(number: int, what: str, several: str | None = None) -> str:
+    """A number with what it is of: 1 node, 3 nodes."""
+    return f"{figure(number)} {what if number == 1 else several or what + 's'}"
+
+
 def time(seconds: float) -> str:
     """A time in seconds since 1970 as a date and a time of day, in UTC."""
     return f"{_moment(seconds):%Y-%m-%d %H:%M:%S} UTC"

@@ -114,10 +114,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
-    """Leave out the tests of a module that another process has begun."""
-    claims = item.config.getoption("claims")
-    return None if claims is None or _is_claimed(claims, item.path) else True
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Leave out the modules that another process has begun; else as pytest's own loop."""
+    claims = session.config.getoption("claims")
+    if claims is None or session.testsfailed or session.config.option.collectonly:
+        return None
+    claimed = (item for item in session.items if _is_claimed(claims, item.path))
+    item = next(claimed, None)
+    while item:
+        following = next(claimed, None)
+        session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if session.shouldstop or session.shouldfail:
+            raise session.Interrupted(session.shouldstop or session.shouldfail)
+        item = following
+    return True
 
 
 @functools.cache

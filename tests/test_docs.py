@@ -154,3 +154,15 @@ def test_every_exit_code_is_in_the_readme() -> None:
     named = {int(code) for row in rows for code in row.split(",")}
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.DaglabError)]
     assert {kind.exit_code for kind in kinds} | {0, 143, 141} == named
+
+
+def test_what_the_page_of_wishes_names_is_there() -> None:
+    rows = [line.split("|")[1:-1] for line in text(REPOSITORY / "docs" / "coverage.md").splitlines() if line[:1] == "|"]
+    assert [row for row in rows if len(row) != 2 or not all(cell.strip() for cell in row)] == []
+    named = [word for row in rows for word in re.findall(r"`([^`]+)`", row[1])]
+    top = {path.name for path in REPOSITORY.iterdir()}
+    files = [word for word in named if word.split("/")[0] in top and " " not in word]
+    assert len(files) > 100
+    assert [name for name in files if not (REPOSITORY / name).exists()] == []
+    targets = {*re.findall(r"^([a-z-]+):", text(REPOSITORY / "Makefile"), re.MULTILINE)}
+    assert {word.split()[1] for word in named if word.startswith("make ")} <= targets

@@ -118,7 +118,8 @@ def create_command(folder: Path | None, as_json: bool) -> None:
         for each, why in left:
             output.warn(f"{each} is left out: {why}.")
         output.data(str(path))
-        output.note(f"{len(manifest.entries)} files, {scales.figure(event.bytes, 'bytes')}, read back and whole.")
+        count = scales.counted(len(manifest.entries), "file")
+        output.note(f"{count}, {scales.figure(event.bytes, 'bytes')}, read back and whole.")
 
 
 @command.command(name="list")

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from daglab import errors, events, output, parse
+from daglab import errors, events, output, parse, scales
 from daglab.debugging import differences, surroundings, token_counts, traces
 from daglab.deployment import dagster_api
 from daglab.settings import config, config_keys
@@ -280,7 +280,7 @@ def replay_command(request: str, as_json: bool) -> None:
             output.document(result)
         if not result["same"]:
             found = result["differences"]
-            much = "in more than was kept of it" if found is None else f"in {len(found)} places"
+            much = "in more than was kept of it" if found is None else f"in {scales.counted(len(found), 'place')}"
             raise errors.NotGood(
                 f"The answer differs from the one of {result['at']} {much}.",
                 "What runs do changes answers, too: `daglab runs list` shows the newest.",

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from daglab import env_files, errors, events, output, parse, processes
+from daglab import env_files, errors, events, output, parse, processes, scales
 from daglab.deployment import dagster_api
 from daglab.dev import environment, logs, ports, record, services, supervision
 from daglab.dev.services import DAEMON, DAGSTER, DASHBOARD, MARIMO
@@ -206,7 +206,7 @@ def run(settings: config.Config, options: Mapping[str, Any], *, opens: bool, as_
 
     with record.held(settings.root) as is_ours:
         if left := record.clear_up(settings.root):
-            output.note(f"A killed one had left {len(left)} processes behind; they are ended.")
+            output.note(f"A killed one had left {scales.counted(len(left), 'process', 'processes')} behind, now ended.")
         if not parse.is_loopback(f"http://[{wanted.host}]" if ":" in wanted.host else f"http://{wanted.host}"):
             output.warn(f"{wanted.host} can be reached by others, and Dagster asks nobody who they are.")
         with _ends_quietly(told, as_json):
@@ -259,7 +259,8 @@ def command(
 ) -> None:
     """Start Dagster and marimo side by side, and look after them.
 
-    Both are ready when their pages answer and every code location was loaded. daglab's dashboard runs beside them.
+    Both are ready when their pages answer, every code location was loaded, and Dagster's daemon is there. daglab's
+    dashboard runs beside them.
     Ctrl-C ends both, and all that they have started: runs under way are named and cancelled. A service that crashes
     is started again, three times in five minutes at most. What they print is shown, and kept in .daglab/logs.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from daglab import errors, events, output, parse
+from daglab import errors, events, output, parse, scales
 from daglab.attaching import observations
 from daglab.exported import export_record
 from daglab.exporting import batch_reports, batches, crontab, export_parameters, exporters, exports, publishing
@@ -138,7 +138,7 @@ def carry_out(task: batches.Task, settings: config.Config, wish: publishing.Wish
     notebooks = batches.every(settings) if task.everything else list(task.notebooks)
     if task.from_list is not None:
         notebooks += batches.listed(task.from_list)
-    event.target = str(notebooks[0]) if not task.is_batch and notebooks else f"{len(notebooks)} notebooks"
+    event.target = str(notebooks[0]) if not task.is_batch and notebooks else scales.counted(len(notebooks), "notebook")
     if not task.is_batch:
         exports.check_notebook(notebooks[0])
     pieces = batches.planned(settings, notebooks, task.target, parameters, wish)

@@ -388,7 +388,7 @@ def verify_command(as_json: bool) -> None:
             telling.show_verified(found)
         if found.differences:
             raise errors.NotGood(
-                f"The record and what there is differ in {len(found.differences)} places.",
+                f"The record and what there is differ in {scales.counted(len(found.differences), 'place')}.",
                 "Export again what is missing; `daglab exports show ID` tells what happened to one.",
                 result=result,
             )

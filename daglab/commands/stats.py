@@ -27,7 +27,7 @@ def show(document: Mapping[str, Any], by: str | None) -> None:
         return
     seconds = document["seconds"]
     failed, done = document["failed"], document["events"]
-    output.data(f"{done} operations, {failed} failed{_share(failed, done)}; {_times(seconds)}")
+    output.data(f"{scales.counted(done, 'operation')}, {failed} failed{_share(failed, done)}; {_times(seconds)}")
     _runs(document)
     _table("Commands", [_row(row["command"], row) for row in document["commands"]], ("Command", *_COLUMNS))
     for kind in ("asset", "job"):
@@ -58,7 +58,7 @@ def _runs(document: Mapping[str, Any]) -> None:
     """Deployed runs beside those in a notebook's own process."""
     runs, in_process = document["runs"], document["in_process"]
     if runs["launched"]:
-        told = f"{runs['launched']} runs launched: {runs['ok']} succeeded, {runs['failed']} failed"
+        told = f"{scales.counted(runs['launched'], 'run')} launched: {runs['ok']} succeeded, {runs['failed']} failed"
         other = runs["launched"] - runs["ok"] - runs["failed"]
         output.data(told + (f", {other} not followed to their end" if other > 0 else ""))
     rows = [

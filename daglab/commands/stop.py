@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from daglab import events, output
+from daglab import events, output, scales
 from daglab.dev import entrance, record
 from daglab.settings import config
 
@@ -36,6 +36,6 @@ def command(as_json: bool) -> None:
         elif mark:
             output.data("Stopped: nothing is left running.")
         elif left:
-            output.data(f"A killed one had left {len(left)} processes behind; they are ended.")
+            output.data(f"A killed one had left {scales.counted(len(left), 'process', 'processes')} behind, now ended.")
         else:
             output.data("Nothing was running.")

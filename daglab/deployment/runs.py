@@ -194,6 +194,11 @@ def waits_in_vain(api: dagster_api.DagsterApi) -> bool:
     return queues and health.get("QUEUED_RUN_COORDINATOR") is False
 
 
+def are_daemons_healthy(api: dagster_api.DagsterApi) -> bool:
+    """Whether each daemon does its work, as far as there is a way to know."""
+    return False not in _daemons(api)[1].values()
+
+
 def is_daemon_healthy(api: dagster_api.DagsterApi, kind: str) -> bool | None:
     """Whether the daemon of this kind (BACKFILL) does its work; None where there is no way to know."""
     return _daemons(api)[1].get(kind)

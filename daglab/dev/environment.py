@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from daglab import errors, output, process_table, processes
-from daglab.deployment import entities
+from daglab.deployment import entities, runs
 from daglab.dev import entrance, in_flight, logs, ports, record, services, supervision
 from daglab.dev.services import DAEMON, DAGSTER, DASHBOARD, MARIMO
 
@@ -229,6 +229,8 @@ def _refuse_early_end(running: Running, kept: processes.Keeper) -> None:
 
 def _is_up(running: Running, name: str) -> bool:
     """Whether the service answers, and it is ours: another process may have the port."""
+    if name == DAEMON:
+        return runs.are_daemons_healthy(in_flight.api(running.urls[DAGSTER], QUERY_SECONDS))
     each = running.watched[name]
     if each.again_at is not None or not services.answers(name, running.urls[name]):
         return False
@@ -284,6 +286,7 @@ def _start_daemon(plan: Plan, running: Running, kept: processes.Keeper) -> None:
             output.note(f"Process {pid} is a daemon of {plan.home} already: no other is started.")
             return
     _launch(plan, running, kept, services.daemon(_wanted(plan, running)))
+    running.awaited.add(DAEMON)  # until it has given a sign of life, runs stay queued, and backfills are refused
     _write(plan, running, kept)
 
 

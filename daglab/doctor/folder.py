@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from daglab import files, process_table
+from daglab import files, process_table, scales
 from daglab.dev import entrance, record
 from daglab.doctor import findings
 from daglab.doctor.findings import Finding, Project
@@ -88,10 +88,9 @@ def look_at_dev(project: Project) -> Iterator[Finding]:
     left = processes_left(root)
     remains = remains_of_dev(root)
     if left:
+        count = scales.counted(len(left), "process", "processes")
         yield findings.problem(
-            "dev",
-            f"A killed daglab dev has left {len(left)} processes: {findings.some(map(str, left))}.",
-            "daglab stop",
+            "dev", f"A killed daglab dev has left {count}: {findings.some(map(str, left))}.", "daglab stop"
         )
     elif remains:
         yield findings.warning(

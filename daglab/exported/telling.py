@@ -102,7 +102,8 @@ def show_verified(found: verification.Outcome) -> None:
     for place in found.out_of_sight:
         output.note(f"{place} was uploaded to a presigned address: nobody can look there.")
     local, cloud = found.compared[export_copies.LOCAL], found.compared[export_copies.CLOUD]
-    output.data(f"Compared {local} files and {cloud} objects: {len(found.differences)} differences.")
+    differences = scales.counted(len(found.differences), "difference")
+    output.data(f"Compared {scales.counted(local, 'file')} and {scales.counted(cloud, 'object')}: {differences}.")
 
 
 def _label(text: str) -> str:

@@ -481,12 +481,12 @@ def test_when_both_supervisor_and_keeper_are_killed_the_next_clears_up(
         wait_until(lambda: keeper not in processes_of(dev.mark), "the keeper is gone")
         assert processes_of(dev.mark)
         if mends == "stop":
-            assert "processes behind; they are ended" in cli("stop", cwd=project).stdout
+            assert "behind, now ended" in cli("stop", cwd=project).stdout
             assert processes_of(dev.mark, project) == {}
         with begin("--no-marimo") as again:
             again.ready()
             assert processes_of(dev.mark) == {}
-            assert ("processes behind; they are ended" in again.messages()) is (mends == "dev")
+            assert ("behind, now ended" in again.messages()) is (mends == "dev")
             wait_until(lambda: not {"STARTING", "STARTED", "CANCELING"} & set(statuses(dev)), "no run is left")
 
 

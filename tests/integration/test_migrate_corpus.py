@@ -15,6 +15,8 @@ import pytest
 from tests import jupyter_notebooks
 from tests.jupyter_notebooks import ANYHOW, CORPUS, SAME
 
+pytestmark = pytest.mark.long
+
 RUNNING = Path(jupyter_notebooks.__file__).with_name("jupyter_running.py")
 CONVERTED = [case for case in CORPUS if case.refused is None]
 REFUSED = [case for case in CORPUS if case.refused is not None]

@@ -14,6 +14,8 @@ import pytest
 
 from tests import jupyter_mutations
 
+pytestmark = pytest.mark.long
+
 SECONDS = 600
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from daglab import errors
+from daglab import errors, scales
 from daglab.checks import findings
 from daglab.weaviate import api, rest, schemas, tenants
 from daglab.weaviate.examining import judgements, samples, vitals
@@ -121,11 +121,11 @@ def availability(look: vitals.Look, name: str) -> findings.Finding:
     active = active_tenants(look, name)
     if active is None:
         counted = api.counts(look.cluster, [name])[name]
-        said = judgements.counted(counted, "object")
+        said = scales.counted(counted, "object")
     else:
         some = active[:MOST_COUNTED]
         counted = sum(api.tenant_counts(look.cluster, name, some).values())
-        said = f"{judgements.counted(counted, 'object')} in {len(some)} of {len(vitals.tenants(look, name))} tenants"
+        said = f"{scales.counted(counted, 'object')} in {len(some)} of {len(vitals.tenants(look, name))} tenants"
     return judgements.availability(said, vitals.is_ready(look), vitals.nodes(look))
 
 

@@ -25,11 +25,6 @@ def named(names: Iterable[str]) -> str:
     return ", ".join(listed[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def counted(number: int, what: str, several: str | None = None) -> str:
-    """A number with what it is of: 1 node, 3 nodes."""
-    return f"{scales.figure(number)} {what if number == 1 else several or what + 's'}"
-
-
 def nearest(name: str, there: Iterable[str]) -> str:
     """Which name was meant, or which there are."""
     listed = list(there)
@@ -62,7 +57,7 @@ def nodes(ready: bool, found: Sequence[api.Node]) -> findings.Finding:
         hint = "Start that node, or look at its log: `daglab collections health` tells when it is back."
         return findings.degraded(f"{well} of {len(found)} nodes are HEALTHY; {named(ill)}.", hint)
     versions = named(each.version or "?" for each in found)
-    return findings.ok(f"ready, {counted(len(found), 'node')} HEALTHY, Weaviate {versions}")
+    return findings.ok(f"ready, {scales.counted(len(found), 'node')} HEALTHY, Weaviate {versions}")
 
 
 def drift(local: Mapping[str, Any], leading: Mapping[str, Any]) -> list[str]:
@@ -137,7 +132,7 @@ def aliases(found: Mapping[str, str], there: Mapping[str, Any]) -> findings.Find
     if lost:
         hint = "Have it lead to another: PUT /v1/aliases/ALIAS, or `daglab collections migrate --alias`."
         return findings.degraded(f"Aliases lead to nothing: {named(lost)}.", hint)
-    return findings.ok(f"{counted(len(found), 'alias', 'aliases')}")
+    return findings.ok(f"{scales.counted(len(found), 'alias', 'aliases')}")
 
 
 def leftovers(works: Sequence[vitals.Work], there: Sequence[str], *, is_busy: bool) -> findings.Finding:
@@ -189,7 +184,10 @@ def shards(name: str, found: Sequence[api.Shard], wanted: int | None, works: Seq
         hint += "memory of the node is short (DISK_USE_READONLY_PERCENTAGE)."
         return findings.degraded(f"{_where(bad)}.", hint)
     unloaded = sum(not each.loaded for each in found)
-    said = [counted(len(there), "shard"), f"{counted(unloaded, 'replica')} not loaded" if unloaded else ""]
+    said = [
+        scales.counted(len(there), "shard"),
+        f"{scales.counted(unloaded, 'replica')} not loaded" if unloaded else "",
+    ]
     said.append(f"{len(held & there)} held READONLY by a migration that is running" if held & there else "")
     return findings.ok(", ".join(filter(None, said)))
 
@@ -218,7 +216,7 @@ def tenants(
     if homeless := shardless(states, loaded):
         return findings.degraded(f"Active, and on no node that answers: {named(homeless)}.", hint)
     active = sum(status == tenant_states.ACTIVE for status in states.values())
-    return findings.ok(f"{active} of {counted(len(states), 'tenant')} active")
+    return findings.ok(f"{active} of {scales.counted(len(states), 'tenant')} active")
 
 
 def misplaced(states: Mapping[str, str], works: Sequence[vitals.Work]) -> dict[str, str]:
@@ -288,7 +286,7 @@ def replicas(
         hint = "Look again in a minute: numbers on disk are up to so old while something is written."
         return findings.degraded(f"{on_disk.capitalize()}.", hint)
     said = f"{factor} replicas of each shard"
-    said += f"; {counted(looked, 'object')} looked up, and on all of them" if looked else ""
+    said += f"; {scales.counted(looked, 'object')} looked up, and on all of them" if looked else ""
     return findings.ok(f"{said}; {on_disk}, as numbers that are a minute old may" if on_disk else said)
 
 
@@ -309,7 +307,7 @@ def queue(
         return findings.degraded("A node does not tell how many vectors wait.", "Its own log says more.")
     now = before if again is None else again
     total = sum(number or 0 for number in now.values())
-    said = f"{counted(total, 'vector')} wait for the index"
+    said = f"{scales.counted(total, 'vector')} wait for the index"
     full = [f"{shard} on {node}: {number}" for (shard, node), number in now.items() if (number or 0) > most]
     if full:
         hint = "Write more slowly, or give the nodes more processors; the limit is weaviate.max_queue."
@@ -324,7 +322,7 @@ def queue(
 
 def integrity(found: samples.Faults, sample: samples.Sample) -> findings.Finding:
     """The objects of a sample; how many were looked at is said, too."""
-    looked = f"{counted(sample.size, 'object')} looked at{' (all)' if sample.is_all else ''}"
+    looked = f"{scales.counted(sample.size, 'object')} looked at{' (all)' if sample.is_all else ''}"
     wrong = []
     for vector, number in found.lacking.items():
         if number:
@@ -340,7 +338,7 @@ def integrity(found: samples.Faults, sample: samples.Sample) -> findings.Finding
         hint = "Write those objects again with their vectors, and delete or correct references: PUT "
         hint += "/v1/objects/CLASS/ID/references/PROPERTY; nothing is changed by --fix."
         return findings.degraded(f"{looked}: {'; '.join(wrong)}.", hint)
-    more = f", {counted(found.followed, 'reference')} followed" if found.followed else ""
+    more = f", {scales.counted(found.followed, 'reference')} followed" if found.followed else ""
     return findings.ok(f"{looked}{more}")
 
 

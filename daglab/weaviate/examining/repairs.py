@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from daglab import errors
+from daglab import errors, scales
 from daglab.weaviate import api, journals, rest, schemas, tenants, transfers
 from daglab.weaviate.examining import diagnoses, judgements, vitals
 from daglab.weaviate.moving import freezing
@@ -101,7 +101,7 @@ def _thaw(look: vitals.Look, name: str, work: vitals.Work, frozen: list[str]) ->
             ready(look, name, frozen)
             journal.note(journals.THAWED, shards=len(frozen))
 
-    what = f"make READY: {judgements.counted(len(frozen), 'shard')} of {name}, which a killed migration has frozen"
+    what = f"make READY: {scales.counted(len(frozen), 'shard')} of {name}, which a killed migration has frozen"
     return Repair(name, f"frozen {work.folder.name}", what, thaw, judgements.how_to_end(work))
 
 
