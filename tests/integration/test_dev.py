@@ -24,6 +24,8 @@ import pytest
 import requests
 
 from daglab import processes
+from daglab.deployment import runs
+from daglab.dev import in_flight
 from tests import tiers
 
 pytestmark = pytest.mark.long
@@ -345,6 +347,7 @@ def test_detached(cli: Callable[..., Any], project: Path, tmp_path: Path) -> Non
     started = cli("dev", "--detach", "--no-marimo", "--json", cwd=project, env={MARK: mark})
     found = json.loads(started.stdout)
     assert requests.get(f"{found['dagster']['url']}/server_info", timeout=30).ok
+    assert runs.are_daemons_healthy(in_flight.api(found["dagster"]["url"], 30))  # what is launched now is not in vain
     assert processes_of(mark)[found["pid"]].endswith("--json --behind --no-open ")
     assert cli("dev", "--detach", "--json", cwd=project, env={MARK: mark}).exit_code == 8
     assert cli("stop", cwd=project).stdout == "Stopped: nothing is left running.\n"
