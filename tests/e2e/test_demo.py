@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import users
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 SCRIPT = CHECKOUT / "scripts" / "demo.py"
-MARK = "TEST_DEMO_MARK"
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells who is left")
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -29,8 +30,7 @@ def mark() -> Iterator[str]:
     """The value of a variable that all processes of a demo carry; what outlives the test is killed."""
     value = uuid.uuid4().hex
     yield value
-    for pid in marked(value):
-        os.kill(pid, signal.SIGKILL)
+    users.end(value)
 
 
 @pytest.fixture
@@ -40,23 +40,12 @@ def start(mark: str, tmp_path: Path, need: Callable[[object, str], None]) -> Ite
 
     def started(script: Path = SCRIPT) -> subprocess.Popen[str]:
         with (tmp_path / "out").open("w") as out:
-            env = {**os.environ, MARK: mark, "PYTHONUNBUFFERED": "1"}
+            env = {**os.environ, users.MARK: mark, "PYTHONUNBUFFERED": "1"}
             return subprocess.Popen([sys.executable, script], env=env, stdout=out, stderr=out, text=True)
 
     yield started
     if made := re.search(r"A new project in (\S+)", (tmp_path / "out").read_text()):
         shutil.rmtree(made[1])
-
-
-def marked(value: str) -> dict[int, str]:
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if f"{MARK}={value}".encode() in (folder / "environ").read_bytes().split(b"\0"):
-                found[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
-        except OSError:
-            continue
-    return found
 
 
 def wait_until(condition: Callable[[], object], what: Callable[[], object], seconds: float = 180) -> None:
@@ -80,7 +69,7 @@ def test_it_walks_the_whole_way(start: Start, mark: str, tmp_path: Path) -> None
         assert Path(path).is_file()
     if sys.platform == "linux":
         assert "no process of the demo is left" in said
-        assert marked(mark) == {}
+        assert users.marked(mark) == {}
     else:
         assert "not checked" in said
 
@@ -92,7 +81,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing(start: Start, mark: str, tmp_path: 
 
     def dagster_is_there() -> bool:
         assert demo.poll() is None, (tmp_path / "out").read_text()
-        return any("dagster_webserver" in command for command in marked(mark).values())
+        return any("dagster_webserver" in command for command in users.marked(mark).values())
 
     wait_until(dagster_is_there, (tmp_path / "out").read_text)
     demo.send_signal(signal.SIGINT)
@@ -101,7 +90,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing(start: Start, mark: str, tmp_path: 
     assert "Interrupted." in said
     assert "no process of the demo is left" in said
     assert "Traceback" not in said
-    wait_until(lambda: not marked(mark), lambda: marked(mark), 30)
+    wait_until(lambda: not users.marked(mark), lambda: users.marked(mark), 30)
 
 
 LEAVES_ONE = """
@@ -127,7 +116,7 @@ def test_a_process_that_is_left_is_a_failure_with_its_name(start: Start, mark: s
     demo = start(script)
     assert demo.wait(timeout=60) == 1
     said = (tmp_path / "out").read_text()
-    [pid] = [pid for pid, command in marked(mark).items() if command.startswith("sleep")]
+    [pid] = [pid for pid, command in users.marked(mark).items() if command.startswith("sleep")]
     assert f"{pid} sleep 600" in said
     assert "all is well" not in said
 
@@ -153,4 +142,4 @@ def test_a_step_that_fails_is_a_failure(start: Start, mark: str, tmp_path: Path)
     said = (tmp_path / "out").read_text()
     assert "daglab discover ended with 5" in said
     assert "Look at" not in said
-    assert marked(mark) == {}
+    assert users.marked(mark) == {}

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from daglab import processes
+from tests.guarded import Guarded, guarding
 
 pytestmark = pytest.mark.long
 
-PREFIX = "/team/dagster"
 AUTH = "DAGLAB_DAGSTER__AUTH__"
 SECRET, PASSWORD, NEW = "s3cret-t0ken", 'pass:w"örd-7', "n3w-t0ken"
 # Each kind: what the proxy demands, what names the secret, and the variables that hold it.
@@ -48,53 +42,10 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, str], dict[str, str]]] = {
 Cli = Callable[..., Any]
 
 
-@dataclass(frozen=True)
-class Guarded:
-    """The proxy's address, its path prefix inside, and the file that steers it."""
-
-    url: str
-    control: Path
-
-    @property
-    def log(self) -> Path:
-        return self.control.with_suffix(".log")
-
-    def demand(self, kind: str, **more: Any) -> None:
-        """From now on the proxy demands this, and has seen nothing yet."""
-        self.log.write_text("")
-        self.control.write_text(json.dumps({"kind": kind, "log": str(self.log), "since": time.time_ns(), **more}))
-
-    @property
-    def seen(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-    def statuses(self, name: str) -> list[int]:
-        return [each["status"] for each in self.seen if each["name"] == name]
-
-    @property
-    def mutations(self) -> list[str]:
-        return [each["name"] for each in self.seen if each["mutation"]]
-
-
 @pytest.fixture(scope="module")
 def guarded(deployment: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """The deployment behind the reverse proxy, which is a process of its own."""
-    folder, port = tmp_path_factory.mktemp("proxy"), processes.find_free_port()
-    control = folder / "control.json"
-    script = str(Path(__file__).with_name("reverse_proxy.py"))
-    options = ["--port", str(port), "--upstream", f"127.0.0.1:{deployment.port}", "--prefix", PREFIX]
-    command = [sys.executable, script, *options, "--control", str(control)]
-    with processes.keeper() as keeper:
-        processes.start(keeper, processes.Service("proxy", command, folder, dict(os.environ), folder / "log"))
-        while not _listens(port):
-            assert not processes.ended(keeper), (folder / "log").read_text()
-            time.sleep(0.02)
-        yield Guarded(f"http://127.0.0.1:{port}{PREFIX}", control)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+    with guarding(deployment.port, tmp_path_factory.mktemp("proxy")) as found:
+        yield found
 
 
 @pytest.fixture
