@@ -1,6 +1,7 @@
 """A reverse proxy as companies put it before Dagster: it lives under a path, and lets nobody through without a secret.
 
-A process of its own. What it demands stands in a JSON file, which is read at each request:
+A process of its own, which repeats a token that it refuses, as some do. What it demands stands in a JSON file, which
+is read at each request:
 
     kind     bearer, basic, custom (in X-Api-Key), or dagster-plus
     secret   what has to be sent; NAME:PASSWORD for basic
@@ -25,7 +26,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-ANSWERS = {401: "no secret, or a wrong one", 404: "nothing here", 429: "not so fast"}
+ANSWERS = {401: "no secret, or a wrong one:", 404: "nothing here", 429: "not so fast"}
 DROPPED = ("host", "connection", "authorization", "x-api-key", "dagster-cloud-api-token", "accept-encoding")
 
 
@@ -102,7 +103,8 @@ def handler(gate: Gate, upstream: str, prefix: str) -> type[BaseHTTPRequestHandl
             kind, name = found.groups() if found else ("", "")
             status, extra = gate.judge(self.headers, name)
             status = status if self.path.startswith(f"{prefix}/") else 404
-            text, content_type = ANSWERS.get(status, "").encode(), "text/plain"
+            repeated = self.headers.get("Authorization", "").partition(" ")[2] if status == 401 else ""
+            text, content_type = f"{ANSWERS.get(status, '')} {repeated}".encode(), "text/plain"
             if status == 200:
                 status, text, content_type = self.forward(body)
             gate.note(path=self.path, name=name, mutation=kind == "mutation", status=status)
