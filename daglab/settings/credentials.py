@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from daglab import errors, processes, redaction
+from daglab import errors, redaction
 from daglab.settings import config_checks, config_keys, trust
 
 COMMAND_TIMEOUT = 30.0
@@ -148,5 +148,7 @@ def _command_token(command: str, origin: str, timeout: float) -> str:
         words = shlex.split(command)
     except ValueError as error:
         raise errors.NotSetUp(f"The command that {origin} names can't be read: {error}.", "Close its quotes.") from None
+    from daglab import processes  # few need it, and all who connect import this module
+
     finished = processes.run(words, timeout=timeout)
     return finished.stdout if finished.returncode == 0 and not finished.timed_out else ""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daglab import errors, events, output, processes, progress, scales
+from daglab import errors, events, output, progress, scales
 from daglab.commands.collection import options
 from daglab.settings import config
 
@@ -60,6 +60,7 @@ def connected(settings: config.Config, given: Given, event: events.Event) -> tup
 @contextlib.contextmanager
 def transforming(settings: config.Config, given: Given) -> Iterator[transforms.Transform | None]:
     """The transform file in its child process; None without one."""
+    from daglab import processes
     from daglab.weaviate.copying import transforms
 
     if given.script is None:
