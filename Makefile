@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 .PHONY: maintenance-clean maintenance-backup maintenance-export maintenance-validate
 .PHONY: demo test test-all test-docs test-matrix test-lowest audit check check-slow lint types docs format coverage
-.PHONY: package release-dry-run bench clean help
+.PHONY: package release-dry-run bench bench-compare profile clean help
 
 help:  ## Show what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
@@ -74,22 +74,17 @@ types: $(READY)  ## Check types.
 docs: $(READY)  ## Check that the docs say what the commands do; make docs WRITE=1 writes them anew.
 	$(BIN)/python scripts/reference.py $(if $(WRITE),,--check)
 
-bench: $(READY)  ## Measure, side by side in one run.
-	$(BIN)/python scripts/bench/startup.py
-	$(BIN)/python scripts/bench/discover.py
-	$(BIN)/python scripts/bench/run.py
-	$(BIN)/python scripts/bench/follow.py
-	$(BIN)/python scripts/bench/export.py
-	$(BIN)/python scripts/bench/batch.py
-	$(BIN)/python scripts/bench/migrate.py
-	$(BIN)/python scripts/bench/dev.py
-	$(BIN)/python scripts/bench/track.py
-	$(BIN)/python scripts/bench/stats.py
-	$(BIN)/python scripts/bench/notebook.py
-	$(BIN)/python scripts/bench/dashboard.py
-	$(BIN)/python scripts/bench/record.py
-	$(BIN)/python scripts/bench/health.py
-	$(BIN)/python scripts/bench/weaviate.py
+# For some alone: make bench NAMES="startup run". Fewer rounds are quicker and less exact: make bench ROUNDS=2
+BENCH = $(BIN)/python scripts/bench/benchmarks.py $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench: $(READY)  ## Measure, side by side with the peers, and write docs/performance.md.
+	$(BENCH) $(NAMES)
+
+bench-compare: $(READY)  ## Measure, and name each ratio that is more than 15 % worse than the stored one.
+	$(BENCH) --compare $(NAMES)
+
+profile: $(READY)  ## Show where the time of a benchmark goes: make profile NAME=startup
+	@$(BIN)/python scripts/bench/profiles.py $(NAME)
 
 # For a project elsewhere: make maintenance-clean PROJECT=/srv/shop
 PROJECT ?= .

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pairs
 
-ROUNDS = 1
+ROUNDS, BOUND = 1, 0.6
 NOTEBOOKS = 30
 JOBS = 2
 
@@ -54,7 +54,7 @@ def write(root: Path, count: int) -> None:
         notebook.write_text(NOTEBOOK.format(number=number), encoding="utf-8")
 
 
-def measure(rounds: int, count: int, jobs: int) -> dict[str, dict[str, float]]:
+def measure(rounds: int, count: int, jobs: int) -> dict[str, pairs.Row]:
     """The loop beside the batch with several jobs, with one, and one notebook beside one."""
     with tempfile.TemporaryDirectory(prefix="daglab-bench-") as folder:
         root = Path(folder)
@@ -79,9 +79,11 @@ def measure(rounds: int, count: int, jobs: int) -> dict[str, dict[str, float]]:
         ours = [*pairs.DAGLAB, "-q", "export", "notebooks/nb00.py", "--output", "one.html"]
         return {
             f"{count} notebooks, --jobs {jobs}": pairs.beside(
-                loop, pairs.Command([*batch, str(jobs)], str(root)), rounds
+                loop, pairs.Command([*batch, str(jobs)], str(root)), rounds, bound=BOUND
             ),
-            f"{count} notebooks, --jobs 1": pairs.beside(loop, pairs.Command([*batch, "1"], str(root)), rounds),
+            f"{count} notebooks, --jobs 1": pairs.beside(
+                loop, pairs.Command([*batch, "1"], str(root)), rounds, bound=BOUND
+            ),
             "1 notebook": pairs.compare(pairs.Command(one, str(root)), pairs.Command(ours, str(root)), 5 * rounds),
         }
 

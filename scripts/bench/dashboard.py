@@ -1,12 +1,11 @@
 """What the dashboard costs over many events: until the first page is there, later ones, one after a new event.
 
-Beside it a bare `json.loads` of every line of the same files. Makes a project of its own with --events (100,000) over
-90 days, and gives each time as the median of --times. Prints a table and, with --json, one JSON document.
+Beside each a bare `json.loads` of every line of the same files. Makes a project of its own with --events (100,000) over
+90 days. Prints a table and, with --json, one JSON document.
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
 import json
 import os
@@ -20,6 +19,8 @@ import urllib.request
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+
+import pairs
 
 from daglab import processes
 
@@ -100,10 +101,12 @@ def wait_for(url: str) -> None:
     sys.exit("The dashboard does not answer.")
 
 
-def measure(root: Path, times: int) -> dict[str, float]:
-    """Seconds by what is measured, and bytes."""
-    found: dict[str, list[float]] = {}
+def measure(root: Path, times: int) -> dict[str, pairs.Row]:
+    """Each figure beside `json.loads` of every line, in turn; and the most memory of the server."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    peaks = []
     for _ in range(times):
+        base = took(lambda: bare(root))
         port = processes.find_free_port()
         url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "daglab", "dashboard", "--port", str(port)]
@@ -112,18 +115,20 @@ def measure(root: Path, times: int) -> dict[str, float]:
             service = processes.Service("dashboard", command, root, dict(os.environ), root / "log")
             pid = processes.start(kept, service)
             wait_for(url)
-            row = {"until it answers": time.perf_counter() - began}
+            row = {"from the start until it answers": time.perf_counter() - began}
             row["the first page"] = took(functools.partial(ask, f"{url}/"))
-            row["with its figures"] = row["the first page"] + took(functools.partial(ask, f"{url}/metrics"))
+            row["the first page with all its figures"] = row["the first page"] + took(
+                functools.partial(ask, f"{url}/metrics")
+            )
             row["a later page"] = took(functools.partial(ask, f"{url}/"), 5)
             at = datetime.now(timezone.utc)
             with (root / ".daglab" / "events" / f"{at.isoformat()[:7]}.jsonl").open("a") as file:
                 file.write(event(random.Random(2), at))
             row["the page after a new event"] = took(functools.partial(ask, f"{url}/"))
-            row["memory, MB"] = _peak(pid)
+            peaks.append(_peak(pid))
         for name, value in row.items():
-            found.setdefault(name, []).append(value)
-    return {name: statistics.median(values) for name, values in found.items()}
+            found.setdefault(name, []).append((1000 * base, 1000 * value))
+    return {name: {**pairs.seconds(rows, "ms"), "peak_mib": max(peaks)} for name, rows in found.items()}
 
 
 def _peak(pid: int) -> float:
@@ -137,21 +142,13 @@ def _peak(pid: int) -> float:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = pairs.arguments(__doc__, 3)
     parser.add_argument("--events", type=int, default=100_000)
-    parser.add_argument("--times", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         project(root, options.events)
-        result = {"json.loads of every line": took(lambda: bare(root), options.times), **measure(root, options.times)}
-    if options.json:
-        print(json.dumps({"events": options.events, **result}))
-        return
-    print(f"{options.events:,} events")
-    for name, value in result.items():
-        print(f"{name:28} {value:8.1f}" if name.startswith("memory") else f"{name:28} {1000 * value:8.0f} ms")
+        pairs.show(measure(root, options.rounds), options)
 
 
 if __name__ == "__main__":

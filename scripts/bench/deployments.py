@@ -13,7 +13,7 @@ from pathlib import Path
 
 from daglab import processes
 
-LONGEST_START = 300  # seconds; 5,000 assets take half a minute
+LONGEST_START = 1200  # seconds; 5,000 assets take half a minute, 50,000 ten times that
 
 
 @contextlib.contextmanager

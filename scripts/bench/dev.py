@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -91,7 +90,7 @@ def running(root: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes]
         process.wait()
 
 
-def start_up(rounds: int) -> dict[str, float]:
+def start_up(rounds: int) -> pairs.Row:
     """Both pages beside the webserver alone, in turn, after one of each that does not count."""
     with tempfile.TemporaryDirectory(prefix="daglab-bench-") as folder:
         root = Path(folder)
@@ -101,12 +100,7 @@ def start_up(rounds: int) -> dict[str, float]:
             base = alone(root)
             with running(root) as (_, _, both):
                 measured.append((base, both))
-        counted = measured[1:]
-        return {
-            "base_s": statistics.median(base for base, _ in counted),
-            "s": statistics.median(both for _, both in counted),
-            "ratio": statistics.median(both / base for base, both in counted),
-        }
+        return pairs.seconds(measured[1:], bound=1.15)
 
 
 def size(folder: Path) -> int:
@@ -118,7 +112,7 @@ def size(folder: Path) -> int:
     return total
 
 
-def under_load(seconds: float) -> dict[str, float]:
+def under_load(seconds: float) -> pairs.Row:
     """daglab's memory after a minute and at the end, its CPU in between, and the largest that the logs were."""
     with tempfile.TemporaryDirectory(prefix="daglab-bench-") as folder:
         root = Path(folder)
@@ -146,12 +140,10 @@ def main() -> None:
     parser = pairs.arguments(__doc__, ROUNDS)
     parser.add_argument("--logs", type=float, metavar="SECONDS", help="only the logs, for so long")
     options = parser.parse_args()
-    found = under_load(options.logs) if options.logs else start_up(options.rounds)
-    print(
-        json.dumps(found, indent=2)
-        if options.json
-        else "\n".join(f"{key:16} {each:10.2f}" for key, each in found.items())
-    )
+    if options.logs:
+        pairs.show({f"{options.logs:g} s of output": under_load(options.logs)}, options)
+    else:
+        pairs.show({"both pages": start_up(options.rounds)}, options)
 
 
 if __name__ == "__main__":

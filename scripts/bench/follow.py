@@ -1,12 +1,12 @@
 """What following a large run costs: 1,000 steps beside one, and 100 MB of output beside 1 MB.
 
 The figure that counts is the memory: it must not grow with what is followed. Needs daglab[dagster]. A real Dagster is
-started; each case is measured once, for its run takes a minute. Prints a table and, with --json, one JSON document.
+started; each case is measured once, whatever --rounds says, for its run takes a minute.
+Prints a table and, with --json, one JSON document.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import tempfile
@@ -55,7 +55,7 @@ run_coordinator: {module: dagster.core.run_coordinator, class: DefaultRunCoordin
 """
 
 
-def measure() -> dict[str, dict[str, float]]:
+def measure() -> dict[str, pairs.Row]:
     """Each command for the large run beside the same for the small one."""
     with tempfile.TemporaryDirectory(prefix="daglab-bench-") as folder:
         root = Path(folder)
@@ -76,15 +76,15 @@ def measure() -> dict[str, dict[str, float]]:
             return cases
 
 
-def _case(folder: str, small: list[str], large: list[str]) -> dict[str, float]:
+def _case(folder: str, small: list[str], large: list[str]) -> pairs.Row:
     base, ours = (pairs.measure(pairs.Command([*pairs.DAGLAB, *arguments], folder)) for arguments in (small, large))
     return {
-        "base_ms": 1000 * base[0],
-        "ms": 1000 * ours[0],
-        "wall_ratio": ours[0] / base[0],
-        "cpu_ratio": ours[1] / base[1],
-        "base_peak_mib": base[2] / 1024,
-        "peak_mib": ours[2] / 1024,
+        "mib": ours[2] / 1024,
+        "base_mib": base[2] / 1024,
+        "ratio": ours[2] / base[2],
+        "bound": 1.15,
+        "s": ours[0],
+        "rounds": 1,
     }
 
 
@@ -104,10 +104,7 @@ def _json(*arguments: str) -> dict[str, list[dict[str, str]]]:
 
 def main() -> None:
     """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="one JSON document, no table")
-    parser.set_defaults(rounds=1)
-    options = parser.parse_args()
+    options = pairs.arguments(__doc__, 1).parse_args()
     pairs.show(measure(), options)
 
 

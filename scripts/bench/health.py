@@ -1,19 +1,18 @@
-"""What `daglab health` costs when 10 of 20 endpoints hang: whole processes, beside the same 20 when none does.
+"""What `daglab health` costs when 10 of 20 endpoints hang: whole processes, beside the same 20 when none does, in turn.
 
-The bound is one timeout more, not ten. Prints a table and, with --json, one JSON document.
+What stands beside is one timeout more than where none hangs; one after the other, they would take ten.
+Prints a table and, with --json, one JSON document.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pairs
@@ -59,26 +58,21 @@ def seconds(url: str, hanging: int, folder: str) -> float:
     return spent
 
 
-def main(arguments: Sequence[str]) -> None:
+def main() -> None:
     """Measure both in turn."""
+    options = pairs.arguments(__doc__, ROUNDS).parse_args()
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, tempfile.TemporaryDirectory() as folder:
         server.daemon_threads = True
         server.block_on_close = False
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}"
         seconds(url, 0, folder)
-        both = [(seconds(url, 0, folder), seconds(url, ENDPOINTS // 2, folder)) for _ in range(ROUNDS)]
+        both = [(seconds(url, 0, folder), seconds(url, ENDPOINTS // 2, folder)) for _ in range(options.rounds)]
         server.shutdown()
-    none, half = (statistics.median(times) for times in zip(*both, strict=True))
-    more = statistics.median(hung - good for good, hung in both)
-    result = {"none_hangs_s": none, "half_hang_s": half, "timeouts_more": more / TIMEOUT}
-    if "--json" in arguments:
-        print(json.dumps(result))
-        return
-    print(f"{ENDPOINTS} endpoints, none hangs     {none:.2f} s")
-    print(f"{ENDPOINTS} endpoints, half of them    {half:.2f} s with a timeout of {TIMEOUT:g} s")
-    print(f"more                         {more / TIMEOUT:.2f} timeouts (bound: about 1; one after the other: 10)")
+    # What hangs may cost one timeout more, and the beginning of another.
+    rows = [(good + TIMEOUT, hung) for good, hung in both]
+    pairs.show({f"{ENDPOINTS // 2} of {ENDPOINTS} hang": pairs.seconds(rows, bound=1.1)}, options)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -17,7 +17,7 @@ from typing import Any
 
 import pairs
 
-ROUNDS = 1
+ROUNDS, BOUND = 1, 0.1
 NOTEBOOKS = 100
 # Cells as they are found in analyses; each notebook is a dozen or two of them, in a random order of topics.
 TOPICS = (
@@ -67,7 +67,7 @@ def notebook(number: int) -> dict[str, Any]:
     return {"nbformat": 4, "nbformat_minor": 5, "metadata": kernel, "cells": named}
 
 
-def measure(rounds: int, count: int, sample: int) -> dict[str, dict[str, float]]:
+def measure(rounds: int, count: int, sample: int) -> dict[str, pairs.Row]:
     """The loop beside the batch, and one notebook beside one."""
     with tempfile.TemporaryDirectory(prefix="daglab-bench-") as folder:
         root = Path(folder)
@@ -80,10 +80,10 @@ def measure(rounds: int, count: int, sample: int) -> dict[str, dict[str, float]]
         some = f"ls nb/*.ipynb | head -{sample} | while read nb; do {convert}; done"
         loop = pairs.Command(["sh", "-c", some], folder)
         batch = [*pairs.DAGLAB, "-q", "migrate", "--force", "--report", "report.md", "--to", "out"]
-        found = pairs.beside(loop, pairs.Command([*batch, "nb"], folder), rounds)
+        found = pairs.beside(loop, pairs.Command([*batch, "nb"], folder), rounds, bound=BOUND)
         if sample < count:
             found["base_ms"] *= count / sample
-            found["wall_ratio"] *= sample / count
+            found["ratio"] *= sample / count
             found["cpu_ratio"] *= sample / count
         one = [sys.executable, "-m", "marimo", "-q", "convert", "nb/nb000.ipynb", "-o", "one.py"]
         ours = [*pairs.DAGLAB, "-q", "migrate", "--force", "--to", "ours.py", "nb/nb000.ipynb"]

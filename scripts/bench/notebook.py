@@ -6,9 +6,7 @@ In a headless Chromium that has opened marimo's page before, in turn. Needs chro
 
 from __future__ import annotations
 
-import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -125,17 +123,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, deployments.deployment(Path(folder), PROJECT) as url:
         found = measure(Path(folder), url, options.rounds)
     result = {
-        what: {
-            "base_s": statistics.median(empty[at] for empty, _ in found),
-            "s": statistics.median(ours[at] for _, ours in found),
-        }
+        what: pairs.seconds([(empty[at], ours[at]) for empty, ours in found])
         for at, what in enumerate(("the first words", "all of it"))
     }
-    if options.json:
-        print(json.dumps(result, indent=2))
-        return
-    for what, figures in result.items():
-        print(f"{what}: {figures['s']:.2f} s; of an empty notebook: {figures['base_s']:.2f} s")
+    pairs.show(result, options)
 
 
 if __name__ == "__main__":

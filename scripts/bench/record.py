@@ -7,7 +7,6 @@ whole command beside itself in a folder without `.daglab/`, in turn. Prints a ta
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import subprocess
@@ -45,9 +44,10 @@ def events_of(root: str, count: int) -> list[float]:
     return [float(each) for each in done.stdout.split()]
 
 
-def row(times: list[float]) -> dict[str, float]:
-    """Median and 95th percentile."""
-    return {"ms": statistics.median(times), "p95_ms": statistics.quantiles(times, n=20)[-1]}
+def row(times: list[float]) -> pairs.Row:
+    """Median, and what 95 of 100 are below."""
+    p95 = statistics.quantiles(times, n=20, method="inclusive")[-1] if len(times) > 1 else times[0]
+    return {"ms": statistics.median(times), "p95_ms": p95, "rounds": len(times)}
 
 
 def project(folder: str, name: str, *, records: bool) -> str:
@@ -73,16 +73,9 @@ def main() -> None:
         "the first event of a process": row(firsts),
         "the same without .daglab/": row(bare),
         "a later event": row(later),
+        "daglab stop, beside the same without .daglab/": whole,
     }
-    if options.json:
-        print(json.dumps({"rounds": options.rounds, "cases": {**figures, "daglab stop": whole}}, indent=2))
-        return
-    width = max(map(len, figures))
-    print(f"{'case':{width}}        ms    p95 ms")
-    for name, each in figures.items():
-        print(f"{name:{width}}  {each['ms']:8.2f}  {each['p95_ms']:8.2f}")
-    print()
-    pairs.show({"daglab stop": whole}, options)
+    pairs.show(figures, options)
 
 
 if __name__ == "__main__":

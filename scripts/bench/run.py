@@ -1,4 +1,4 @@
-"""What `daglab run --no-wait` costs beside a bare `requests` script, and beside `dagster job launch`.
+"""What `daglab run --no-wait` costs beside a bare `requests` script, Dagster's own client, and `dagster job launch`.
 
 The script sends the same queries and makes the same run. Needs daglab[dagster]. A real Dagster is started over a
 project of one job; its runs are queued, and no daemon is there to take them, so that none of them runs along. Prints
@@ -59,6 +59,11 @@ if run["status"] == "QUEUED":
     ask(DAEMONS)
 print(run["runId"])
 """
+CLIENT = """
+import sys
+from dagster_graphql import DagsterGraphQLClient
+print(DagsterGraphQLClient("127.0.0.1", port_number=int(sys.argv[1])).submit_job_execution("trivial"))
+"""
 QUERIES = {
     "WORKSPACE": entities.WORKSPACE_QUERY,
     "VALIDATE": launches.VALIDATE_QUERY,
@@ -67,8 +72,8 @@ QUERIES = {
 }
 
 
-def measure(rounds: int) -> dict[str, dict[str, float]]:
-    """daglab beside the script, and `dagster job launch` beside daglab."""
+def measure(rounds: int) -> dict[str, pairs.Row]:
+    """daglab beside the script, the client, and `dagster job launch`."""
     with tempfile.TemporaryDirectory(prefix="daglab-bench-") as folder:
         root = Path(folder)
         with deployments.deployment(root, PROJECT, INSTANCE) as url:
@@ -79,9 +84,13 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
             ours = pairs.Command([*pairs.DAGLAB, "run", "-q", "--url", url, "--job", "trivial", "--no-wait"], folder)
             own = [sys.executable, "-m", "dagster", "job", "launch", "-w", "workspace.yaml", "-j", "trivial"]
             dagster = pairs.Command(own, folder, {"DAGSTER_HOME": str(root / "home")})
+            client = pairs.Command([sys.executable, "-c", CLIENT, url.rpartition(":")[2]], folder)
             return {
-                "daglab / requests": pairs.compare(bare, ours, rounds),
-                "dagster / daglab": pairs.compare(ours, dagster, min(rounds, ROUNDS_OF_DAGSTER), pause=5),
+                "`run --no-wait` / requests": pairs.compare(bare, ours, rounds, bound=1.5),
+                "`run --no-wait` / dagster-graphql client": pairs.compare(client, ours, rounds),
+                "`run --no-wait` / dagster job launch": pairs.compare(
+                    dagster, ours, min(rounds, ROUNDS_OF_DAGSTER), pause=5, bound=0.2
+                ),
             }
 
 

@@ -1,14 +1,13 @@
-"""What tracking an operation costs: microseconds for each, beside the same loop without, in turn in one run.
+"""What tracking an operation costs: microseconds for each, beside the same figures taken by hand, in turn in one run.
 
-The bounds: 10 for an operation that is measured, 200 for one that is kept among the events, too. Beside them, what
+The bounds: 10 for an operation that is measured, 200 for one that is kept among the events, too. Below, what
 tracemalloc would cost a function that allocates 1,000 objects. Prints a table and, with --json, one JSON document.
 """
 
 from __future__ import annotations
 
 import functools
-import json
-import statistics
+import resource
 import tempfile
 import time
 import tracemalloc
@@ -25,7 +24,14 @@ RECORDED = 200
 
 
 def nothing() -> None:
-    """What is measured; the loop and this call are the base."""
+    """What is measured."""
+
+
+def by_hand() -> tuple[float, ...]:
+    """What a script would do itself: the clocks and the peak, before and after."""
+    before = time.time(), time.perf_counter(), time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    nothing()
+    return *before, time.perf_counter(), time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def alone() -> None:
@@ -77,28 +83,23 @@ def each(function: Callable[[], object], times: int) -> float:
     return 1e6 * (time.perf_counter() - started) / times
 
 
-def compare(base: Callable[[], object], ours: Callable[[], object], times: int, rounds: int) -> dict[str, float]:
-    """The medians of both, and of what ours costs more, over so many rounds after one that does not count."""
+def compare(base: Callable[[], object], ours: Callable[[], object], times: int, rounds: int) -> pairs.Row:
+    """Ours beside the base, over so many rounds after one that does not count."""
     each(base, times)
     each(ours, times)
-    rows = [(each(base, times), each(ours, times)) for _ in range(rounds)]
-    return {
-        "us": statistics.median(ours for _, ours in rows),
-        "base_us": statistics.median(base for base, _ in rows),
-        "added_us": statistics.median(ours - base for base, ours in rows),
-    }
+    return pairs.seconds([(each(base, times), each(ours, times)) for _ in range(rounds)], "us")
 
 
-def measure(rounds: int) -> dict[str, dict[str, float]]:
+def measure(rounds: int) -> dict[str, pairs.Row]:
     """Each case."""
     with tempfile.TemporaryDirectory(prefix="daglab-bench-") as folder:
         (Path(folder) / ".daglab").mkdir()
         keep = functools.partial(recorded, Path(folder))
         return {
-            "measured": compare(nothing, alone, OPERATIONS, rounds),
-            "a decorated function": compare(nothing, decorated, OPERATIONS, rounds),
-            "four in each other": compare(nothing, inside, OPERATIONS, rounds),
-            "measured and recorded": compare(nothing, keep, RECORDED, rounds),
+            "measured": compare(by_hand, alone, OPERATIONS, rounds),
+            "a decorated function": compare(by_hand, decorated, OPERATIONS, rounds),
+            "four in each other": compare(by_hand, inside, OPERATIONS, rounds),
+            "measured and recorded": compare(by_hand, keep, RECORDED, rounds),
             "1,000 objects, measured": compare(allocate, tracked, RECORDED, rounds),
             "1,000 objects, tracemalloc": compare(allocate, traced, RECORDED, rounds),
         }
@@ -107,14 +108,7 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
 def main() -> None:
     """Print the figures."""
     options = pairs.arguments(__doc__, ROUNDS).parse_args()
-    figures = measure(options.rounds)
-    if options.json:
-        print(json.dumps({"rounds": options.rounds, "cases": figures}, indent=2))
-        return
-    width = max(map(len, figures))
-    print(f"{'case':{width}}        us   base us  added us")
-    for name, row in figures.items():
-        print(f"{name:{width}}  {row['us']:8.2f}  {row['base_us']:8.2f}  {row['added_us']:8.2f}")
+    pairs.show(measure(options.rounds), options)
 
 
 if __name__ == "__main__":

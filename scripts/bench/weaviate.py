@@ -10,10 +10,8 @@ collections and of one with many objects, `optimize --analyze`. `--million` fill
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -135,10 +133,10 @@ def fill(url: str, kind: str, number: int) -> None:
             post(http, url, body)
 
 
-def copies(url: str, number: int, rounds: int) -> dict[str, dict[str, float]]:
+def copies(url: str, number: int, rounds: int) -> dict[str, pairs.Row]:
     """The transfer beside the bare loop, in turn; then what other objects need of memory."""
     cluster = clusters.connect(config.load({}), url)
-    figures: dict[str, dict[str, float]] = {}
+    figures: dict[str, pairs.Row] = {}
     for kind, (_, _, share) in KINDS.items():
         count = max(number // share, 20)
         fill(url, kind, count)
@@ -151,44 +149,43 @@ def copies(url: str, number: int, rounds: int) -> dict[str, dict[str, float]]:
                 pair[work.__name__] = child(work, url, kind, name, count)
                 api.delete(cluster, name)
             pairs_seen.append(pair)
-        figures[kind] = {
-            "objects": count,
-            "bare_objects_per_second": statistics.median(count / pair["bare"]["seconds"] for pair in pairs_seen),
-            "objects_per_second": statistics.median(count / pair["transfer"]["seconds"] for pair in pairs_seen),
-            "ratio": statistics.median(pair["bare"]["seconds"] / pair["transfer"]["seconds"] for pair in pairs_seen),
-            "peak_mib": max(pair["transfer"]["peak_mib"] for pair in pairs_seen),
-        }
+        row = pairs.seconds([(pair["bare"]["seconds"], pair["transfer"]["seconds"]) for pair in pairs_seen])
+        if share == 1:  # one server answers the others so unevenly that there is only their memory to judge
+            row["bound"] = 1 / 0.6
+        row["objects"] = count
+        row["peak_mib"] = max(pair["transfer"]["peak_mib"] for pair in pairs_seen)
+        figures[f"{count:,}, {kind} / bare loop"] = row
     return figures
 
 
-def commands(url: str, other: str, number: int, many: int) -> dict[str, dict[str, float]]:
+def commands(url: str, other: str, number: int, many: int) -> dict[str, pairs.Row]:
     """Whole commands, each in a fresh process: seconds, peak memory, and objects a second where there are any."""
     cluster, kind = clusters.connect(config.load({}), url), "384 dimensions"
     source, count = class_of(kind), number
-    figures: dict[str, dict[str, float]] = {}
+    figures: dict[str, pairs.Row] = {}
     with tempfile.TemporaryDirectory() as folder:
 
         def run(label: str, *words: str, objects: int = 0) -> None:
             env = {"HOME": folder, "XDG_CONFIG_HOME": folder}
             wall, _, peak = pairs.measure(pairs.Command([*pairs.DAGLAB, "collections", *words], folder, env))
-            figures[label] = {"seconds": wall, "peak_mib": peak / 1024}
+            figures[f"`{label}"] = {"s": wall, "peak_mib": peak / 1024, "rounds": 1}
             if objects:
-                figures[label]["objects_per_second"] = objects / wall
+                figures[f"`{label}"]["objects"] = objects
 
-        run("copy", "copy", source, "BenchCopied", "--cluster", url, "--yes", objects=count)
+        run(f"copy` of {count:,} objects", "copy", source, "BenchCopied", "--cluster", url, "--yes", objects=count)
         target = ("--cluster", url, "--target", other)
-        run("migrate --verify", "migrate", source, *target, "--verify", "--yes", objects=count)
+        run(f"migrate --verify` of {count:,} objects", "migrate", source, *target, "--verify", "--yes", objects=count)
         for place in range(50):
             api.create(cluster, {"class": f"Small{place:02}", **PLAIN})
-        run(
-            "stats of 50 collections", "stats", *[f"Small{place:02}" for place in range(50)], "--cluster", url, "--json"
-        )
+        small = [f"Small{place:02}" for place in range(50)]
+        run("stats` of 50 collections", "stats", *small, "--cluster", url, "--json")
         if many > count:
             light: Body = {"class": "BenchMany", "vectorizer": "none", "properties": PROPERTIES}
             api.create(cluster, light)
             write_many(url, many)
-        run("stats of many objects", "stats", "BenchMany" if many > count else source, "--cluster", url, "--json")
-        run("optimize --analyze", "optimize", source, "--analyze", "--cluster", url, "--json")
+        held = "a million" if many > count else f"{count:,}"
+        run(f"stats` of {held} objects", "stats", "BenchMany" if many > count else source, "--cluster", url, "--json")
+        run("optimize --analyze`", "optimize", source, "--analyze", "--cluster", url, "--json")
     return figures
 
 
@@ -215,23 +212,11 @@ def main() -> None:
         weaviates.serving(Path(folder, "a")) as [server],
         weaviates.serving(Path(folder, "b")) as [other],
     ):
-        figures = {"copies": copies(server.url, options.objects, options.rounds)}
+        figures = copies(server.url, options.objects, options.rounds)
         if not options.no_commands:
             many = 1_000_000 if options.million else 0
-            figures["commands"] = commands(server.url, other.url, options.objects, many)
-    show(figures, options)
-
-
-def show(figures: dict[str, dict[str, dict[str, float]]], options: argparse.Namespace) -> None:
-    """Print the figures, a line for each case, or one JSON document."""
-    if options.json:
-        print(json.dumps({"rounds": options.rounds, **figures}, indent=2))
-        return
-    for part, cases in figures.items():
-        print(part)
-        for name, row in cases.items():
-            told = "  ".join(f"{key} {value:,.2f}" for key, value in row.items())
-            print(f"  {name:26}{told}")
+            figures.update(commands(server.url, other.url, options.objects, many))
+    pairs.show(figures, options)
 
 
 if __name__ == "__main__":
