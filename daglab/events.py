@@ -129,7 +129,7 @@ def _inherited() -> int:
     """What getrusage tells for as long as it tells of the process that started this one, in KiB; 0 when it does not.
 
     Its figure starts with what that process had, and once it grows it is our own. It is asked because the other way
-    takes twenty times as long, and every operation that is tracked goes it twice.
+    takes many times as long, and every operation that is tracked goes it twice.
     """
     told, own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, _own_peak()
     return told if own and told > own + _LOTS else 0

@@ -27,7 +27,8 @@ def deployment(root: Path, project: str, instance: str = "telemetry: {enabled: f
     port = processes.find_free_port()
     url, log = f"http://127.0.0.1:{port}", root / "webserver.log"
     command = [sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"]
-    env = {**os.environ, "DAGSTER_HOME": str(root / "home")}
+    room = {f"DAGSTER_GRPC_MAX_{way}_BYTES": str(1 << 30) for way in ("RX", "SEND")}  # 50,000 assets in one message
+    env = {**os.environ, **room, "DAGSTER_HOME": str(root / "home")}
     with processes.keeper() as keeper:
         processes.start(keeper, processes.Service("webserver", command, root, env, log))
         deadline = time.monotonic() + LONGEST_START

@@ -21,6 +21,12 @@ ROUNDS_OF_LONG = 3
 FEW, MANY = 5_000, 50_000
 NEWER = ("kinds", "tags", "owners")
 
+# Dagster gives a code location three minutes.
+INSTANCE = """
+telemetry: {enabled: false}
+code_servers: {local_startup_timeout: 1200}
+"""
+
 # Each asset stands on three earlier ones far away, so that no chain is deep.
 PROJECT = """
 from dagster import Definitions, asset
@@ -61,7 +67,7 @@ def measure(count: int, rounds: int) -> dict[str, pairs.Row]:
     """daglab beside the script, and for the first of both sizes beside dg, which imports the code each time."""
     with tempfile.TemporaryDirectory(prefix="daglab-bench-") as folder:
         root, project = Path(folder), PROJECT.replace("COUNT", str(count))
-        with deployments.deployment(root, project) as url:
+        with deployments.deployment(root, project, INSTANCE) as url:
             script = root / "script.py"
             queries = {"WORKSPACE": entities.WORKSPACE_QUERY, "ASSETS": entities.assets_query(NEWER)}
             texts = "".join(f"{name} = {text!r}\n" for name, text in queries.items())
