@@ -216,7 +216,7 @@ def test_a_command_in_a_read_only_project_does_its_work(read_only_project: Path,
     """Root may write everywhere, so it goes on as nobody once all is imported."""
     code = """
 import os, sys
-import daglab.commands.discover, encodings.idna, json, logging, requests, stringprep, traceback, yaml
+import daglab.commands.discover, daglab.processes, encodings.idna, json, logging, requests, stringprep, traceback, yaml
 from daglab.cli import main
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
