@@ -88,7 +88,7 @@ def with_dagster() -> None:
     """Dagster starts, its assets are found, and all of it ends."""
     run("dev", "--detach", "--no-marimo", "--no-open", "--no-dashboard")
     try:
-        url = json.loads(run("dev", "--status", "--json"))["url"]
+        url = json.loads(run("dev", "--status", "--json"))["dagster"]["url"]
         assert json.loads(run("discover", "--json", "--url", url))["assets"]
     finally:
         run("stop")
