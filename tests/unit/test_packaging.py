@@ -169,3 +169,9 @@ def test_lines_and_branches_have_to_be_over_what_is_asked_for(monkeypatch: pytes
     good, edge, few = (coverage.Module(name, *of) for name, of in {"a": (99, 91), "b": (90, 99), "c": (99, 50)}.items())
     assert coverage.short([good, edge, few], 90, branches=True) == [edge, few]
     assert coverage.short([good, edge, few], 90, branches=False) == [edge]
+
+
+def test_an_exception_from_what_is_asked_for_stays_no_longer_than_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    coverage = script("quality/check_coverage", monkeypatch)
+    modules = [coverage.Module(name, lines, 100) for name, lines in {"needed": 95, "good": 95.1, "short": 10}.items()]
+    assert coverage.idle(modules, 95, dict.fromkeys(("needed", "good", "gone"), "why")) == ["gone", "good"]
