@@ -42,9 +42,10 @@ class Module:
 
 def measure(name: str, tests: Sequence[str], log: IO[bytes] | None = None) -> int:
     """Run tests under measurement, adding to .coverage-NAME; pytest's exit code. Prints to `log`, if any."""
-    # Absolute and in the environment, so that a process in any folder adds to the same data.
+    # Absolute, so that a process in any folder adds to the same data of the same code.
     env = {**os.environ, "COVERAGE_FILE": str(CHECKOUT / f".coverage-{name}")}
-    command = [sys.executable, "-m", "coverage", "run", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    source = f"--source={CHECKOUT / 'daglab'}"
+    command = [sys.executable, "-m", "coverage", "run", source, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
     return subprocess.run(command, cwd=CHECKOUT, env=env, stdout=log, stderr=log, check=False).returncode
 
 

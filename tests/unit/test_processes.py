@@ -125,7 +125,7 @@ def service(name: str, script: str, folder: Path, mark: str = "") -> processes.S
 
 
 def bare_keeper(mark: str, *options: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, *(options or ("-I", "-S", str(processes.SCRIPT)))]
+    command = [sys.executable, *(options or ("-I", str(processes.SCRIPT)))]  # with -S nothing could measure it
     pipe = subprocess.PIPE
     return subprocess.Popen(
         command, env=marked_environ(mark), stdin=pipe, stdout=pipe, bufsize=0, start_new_session=True
@@ -508,6 +508,25 @@ def test_keeper_ignores_the_signals_of_a_terminal(tmp_path: Path, mark: str) -> 
     wait_until((tmp_path / "two").exists, "the other service runs")
     assert sorted(report["event"] for report in finish(process)) == ["ended"] * 2 + ["started"] * 2
     assert marked(mark) == []
+
+
+@needs_proc
+def test_keeper_ends_what_left_its_session(tmp_path: Path, mark: str) -> None:
+    process = bare_keeper(mark)
+    channel(process, order("one", "sh", "-c", "setsid sh -c 'touch away; exec sleep 600' &", cwd=str(tmp_path)))
+    wait_until((tmp_path / "away").exists, "the one that left runs")
+    assert [report["event"] for report in finish(process)] == ["started", "ended"]
+    assert (process.returncode, marked(mark)) == (0, [])
+
+
+@needs_proc
+def test_keeper_looks_for_programs_in_the_path_of_the_service(tmp_path: Path, mark: str) -> None:
+    process = bare_keeper(mark)
+    (tmp_path / "tool").write_text("#!/bin/sh\nexit 3\n")
+    (tmp_path / "tool").chmod(0o755)
+    channel(process, order("one", "tool", env={"PATH": str(tmp_path)}), order("two", "tool", env={"PATH": "/nowhere"}))
+    began = {report["name"]: report.get("error") for report in finish(process) if report["event"] != "ended"}
+    assert began == {"one": None, "two": "ENOENT"}
 
 
 @needs_proc
