@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from daglab import errors
+from daglab import errors, scales
 from daglab.weaviate import api, rest, schemas
 
 
@@ -21,7 +21,7 @@ def check(cluster: rest.Cluster, schema: Mapping[str, Any]) -> None:
     wanted = int((schema.get("replicationConfig") or {}).get("factor") or 1)
     if wanted > 1 and wanted > (there := len(api.nodes(cluster, shards=False))):
         raise errors.InvalidInput(
-            f"{name} has {wanted} replicas, and {cluster.name} has {there} nodes.",
+            f"{name} has {wanted} replicas, and {cluster.name} has {scales.counted(there, 'node')}.",
             "`copy --transform FILE.py` with a transform_schema(schema) can set replicationConfig.factor to less.",
         )
     if name not in known and (leads := (api.known_aliases(cluster) or {}).get(name)):
