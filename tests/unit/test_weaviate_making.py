@@ -95,7 +95,7 @@ def test_a_collection_that_refers_to_what_is_not_there_is_not_made(cluster: rest
 
 def test_more_replicas_than_nodes_are_not_made(server: Weaviate, cluster: rest.Cluster) -> None:
     schema = {"class": "B", "replicationConfig": {"factor": 3}}
-    with pytest.raises(errors.InvalidInput, match=r"B has 3 replicas, and .* has 1 nodes"):
+    with pytest.raises(errors.InvalidInput, match=r"B has 3 replicas, and .* has 1 node\."):
         placement.check(cluster, schema)
     server.nodes = 3
     placement.check(cluster, schema)
