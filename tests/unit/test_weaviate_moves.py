@@ -1,0 +1,256 @@
+"""Collections moved between servers in memory while they are written to, killed at any request, resumed and aborted."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import responses
+
+from daglab import errors, web
+from daglab.settings import config
+from daglab.weaviate import batches, clusters, journals, rest, tenants, transfers
+from daglab.weaviate.moving import destinations, freezing, passes, relocations
+from tests.weaviate_in_memory import Killed, Server
+
+URLS = ("http://one.test:8080", "http://other.test:8080")
+STATES = {"a": "ACTIVE", "b": "INACTIVE"}
+
+
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Server]]:
+    """Two of them; nothing is waited for."""
+    monkeypatch.setattr(web, "delay", lambda *_: 0.0)
+    for module in (tenants, freezing):
+        monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(relocations, "GRACE_SECONDS", 0.0)
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mocked:
+        yield [Server(mocked, url) for url in URLS]
+
+
+@pytest.fixture
+def sides(servers: list[Server]) -> tuple[transfers.Side, transfers.Side]:
+    """Docs of the one, and Docs of the other server."""
+    one, other = (transfers.Side(clusters.connect(config.load({}), url), "Docs") for url in URLS)
+    return one, other
+
+
+def fill(server: Server, states: dict[str, str] | None = None) -> None:
+    """Docs, of 9 objects; each but the first refers to the one before."""
+    server.make("Docs", states)
+    for tenant in states or [None]:  # type: ignore[list-item]
+        for number in range(1, 10):
+            server.put("Docs", number, tenant, of=number - 1 if number > 1 else None)
+
+
+@contextlib.contextmanager
+def begun(root: Path, sides: tuple[transfers.Side, transfers.Side], **more: Any) -> Iterator[passes.Move]:
+    def show(*_: Any) -> Any:
+        return contextlib.nullcontext(lambda _: None)
+
+    with journals.opened(root, relocations.work(*sides)) as journal:
+        yield passes.Move(*sides, journal, batches.pace(1, 10), show, **more)
+
+
+def move(root: Path, sides: tuple[transfers.Side, transfers.Side], **more: Any) -> passes.Report:
+    with begun(root, sides, **more) as under_way:
+        relocations.run(under_way)
+    return under_way.report
+
+
+def kill_at(number: int) -> Callable[[str, str], None]:
+    """Killed at the request of this number that changes something, and at all after it: not even tidied up."""
+    left = [number]
+
+    def on(method: str, path: str) -> None:
+        left[0] -= method != "GET" and path != "graphql"
+        if left[0] <= 0:
+            raise Killed
+
+    return on
+
+
+@pytest.mark.parametrize("states", [None, STATES], ids=["plain", "tenants"])
+@pytest.mark.parametrize("strategy", [passes.ONLINE, passes.OFFLINE])
+def test_a_moved_collection_is_the_same_and_the_source_writable(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path, states: Any, strategy: str
+) -> None:
+    fill(servers[0], states)
+    servers[1].aliases = {"Live": "Old"}
+    before = servers[0].contents("Docs")
+    destinations.check(*sides)
+    found = move(tmp_path, sides, strategy=strategy, alias="Live").document()
+    count = 9 * len(states or [None])
+    assert servers[1].contents("Docs") == before
+    assert servers[0].contents("Docs") == before
+    assert [each.there["Docs"].tenants for each in servers] == [states or {}, states or {}]
+    assert not any(each.there["Docs"].readonly for each in servers)
+    assert servers[1].aliases == {"Live": "Docs"}
+    assert (found["objects"], found["written"], found["alias"], found["failed"]) == (count, count, "Live", [])
+    assert found["verification"]["ok"]
+    assert not (tmp_path / ".daglab").exists()
+
+
+def test_what_is_written_meanwhile_comes_with_it(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    """Each write of a batch to the target sees one more object in the source, up to the freeze."""
+    fill(servers[0])
+    there = servers[0].there["Docs"]
+
+    def on(method: str, path: str) -> None:
+        if path == "batch/objects" and not there.readonly:
+            servers[0].put("Docs", 100, text=f"at {servers[0].now}")
+            there.objects[None].pop(str(uuid.UUID(int=5)), None)
+
+    servers[1].on = on
+    found = move(tmp_path, sides)
+    assert servers[1].contents("Docs") == servers[0].contents("Docs")
+    assert found.deleted == 1
+    assert found.frozen_seconds is not None
+
+
+@pytest.mark.parametrize("states", [None, STATES], ids=["plain", "tenants"])
+def test_a_move_that_is_killed_at_any_request_goes_on(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path, states: Any
+) -> None:
+    fill(servers[0], states)
+    before = servers[0].contents("Docs")
+    killed = 0
+    while True:
+        for server in servers:
+            server.on = kill_at(killed + 1)
+        try:
+            move(tmp_path, sides, alias="Live")
+            break
+        except Killed:
+            killed += 1
+    assert killed > 2
+    assert servers[1].contents("Docs") == before
+    assert [each.there["Docs"].tenants for each in servers] == [states or {}, states or {}]
+    assert not servers[0].there["Docs"].readonly
+    assert servers[1].aliases == {"Live": "Docs"}
+    assert not (tmp_path / ".daglab").exists()
+
+
+@pytest.mark.parametrize("at", range(1, 9))
+def test_an_aborted_move_leaves_the_source_as_it_was(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path, at: int
+) -> None:
+    fill(servers[0], STATES)
+    before = servers[0].contents("Docs")
+    for server in servers:
+        server.on = kill_at(at)
+    with contextlib.suppress(Killed):
+        move(tmp_path, sides)
+    for server in servers:
+        server.on = lambda *_: None
+    was_there = "Docs" in servers[1].there
+    with begun(tmp_path, sides) as under_way:
+        assert relocations.abort(under_way) is was_there
+    assert (servers[0].contents("Docs"), servers[0].there["Docs"].tenants) == (before, STATES)
+    assert not servers[0].there["Docs"].readonly
+    assert "Docs" not in servers[1].there
+    assert not (tmp_path / ".daglab").exists()
+
+
+def test_what_the_target_refuses_stops_the_move(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    fill(servers[0])
+    servers[1].refuse = lambda found: "too long" if found["id"] == str(uuid.UUID(int=3)) else None
+    with pytest.raises(errors.NotGood, match="does not take 1 objects") as refused:
+        move(tmp_path, sides)
+    assert "too long" in str(refused.value)
+    assert not servers[0].there["Docs"].readonly
+    assert journals.unfinished(tmp_path)[0]["frozen"] is False
+    servers[1].refuse = lambda _: None
+    assert move(tmp_path, sides).difference is not None
+    assert servers[1].contents("Docs") == servers[0].contents("Docs")
+
+
+def test_a_target_that_takes_nothing_stops_the_first_pass(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    fill(servers[0])
+    servers[1].refuse = lambda _: "too long"
+    with pytest.raises((errors.NotGood, rest.Refused)):
+        move(tmp_path, sides)
+    assert not servers[0].there["Docs"].readonly
+
+
+def test_a_tenant_that_goes_is_taken_away_and_a_property_that_comes_is_made(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    fill(servers[0], {"a": "ACTIVE", "b": "ACTIVE"})
+    with begun(tmp_path, sides) as under_way:
+        relocations._make(under_way)
+        passes.over(under_way)
+        del servers[0].there["Docs"].tenants["b"]
+        del servers[0].there["Docs"].objects["b"]
+        servers[0].there["Docs"].schema["properties"].append({"name": "new", "dataType": ["int"]})
+        found = passes.over(under_way)
+        assert found.deleted == 9
+        relocations.run(under_way)
+    assert servers[1].contents("Docs") == servers[0].contents("Docs")
+    assert list(servers[1].there["Docs"].tenants) == ["a"]
+    assert servers[1].there["Docs"].schema["properties"][-1]["name"] == "new"
+
+
+def test_a_target_that_is_changed_by_somebody_else_is_not_the_same(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    fill(servers[0])
+
+    def on(method: str, path: str) -> None:
+        if path.startswith("schema/Docs/shards") and method == "PUT":
+            servers[1].put("Docs", 77)
+
+    servers[0].on = on
+    with pytest.raises(errors.NotGood, match="is not the same: 1 extra"):
+        move(tmp_path, sides)
+    assert not servers[0].there["Docs"].readonly
+
+
+# --- where it may go
+
+
+def test_where_a_collection_can_not_go(servers: list[Server], sides: tuple[transfers.Side, transfers.Side]) -> None:
+    fill(servers[0])
+    one, other = sides
+    with pytest.raises(errors.WrongUsage, match="That is where it is"):
+        destinations.check(one, one)
+    with pytest.raises(errors.InvalidInput, match="no name of a collection"):
+        destinations.check(one, dataclasses.replace(other, name="docs"))
+    servers[1].version = "1.29.4"
+    with pytest.raises(errors.NotSetUp, match=r"older than Weaviate 1\.30"):
+        destinations.check(one, other)
+    servers[1].version = "1.30.0"
+    servers[1].make("Docs")
+    with pytest.raises(errors.Taken, match="There is a collection Docs"):
+        destinations.check(one, other)
+    servers[0].there["Live"] = servers[0].there["Docs"]  # as a server answers for an alias
+    with pytest.raises(errors.WrongUsage, match="Live is an alias of Docs"):
+        destinations.check(dataclasses.replace(one, name="Live"), dataclasses.replace(other, name="New"))
+    assert destinations.check(one, dataclasses.replace(other, name="New"))["class"] == "Docs"
+
+
+def test_what_can_be_an_alias(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = sides[1]
+    servers[1].make("Other")
+    servers[1].aliases = {"Live": "Other"}
+    assert destinations.check_alias(target, "Live") == "Other"
+    assert destinations.check_alias(target, "New") is None
+    for alias, said in (("live", "can't be an alias"), ("Docs", "name of a collection"), ("Other", "name of a coll")):
+        with pytest.raises(errors.WrongUsage, match=said):
+            destinations.check_alias(target, alias)
+    monkeypatch.setattr(destinations.api, "known_aliases", lambda _: None)
+    with pytest.raises(errors.NotSetUp, match=r"Weaviate 1\.32"):
+        destinations.check_alias(target, "Live")
