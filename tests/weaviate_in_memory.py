@@ -66,7 +66,11 @@ class Collection:
 
 
 class Server:
-    """The server at `url`. `on` is called before each request with its method and path, and may raise `Killed`."""
+    """The server at `url`.
+
+    `on` is called before each request with its method and path, `after` when it is done; either may raise what a
+    request does that breaks off, or `Killed`.
+    """
 
     def __init__(self, mocked: responses.RequestsMock, url: str) -> None:
         self.url, self.now = url, 1_000_000
@@ -75,7 +79,8 @@ class Server:
         self.version = "1.39.0"
         self.serial = itertools.count()
         self.on: Callable[[str, str], None] = lambda method, path: None
-        self.refuse: Callable[[dict[str, Any]], str | None] = lambda found: None  # why an object is not taken
+        self.after: Callable[[str, str], None] = lambda method, path: None
+        self.refuse: Callable[[dict[str, Any]], str | None] = lambda found: None  # why it takes no object, no reference
         for method in ("GET", "POST", "PUT", "DELETE"):
             mocked.add_callback(method, re.compile(re.escape(f"{url}/v1/")), callback=self._answer)
 
@@ -123,36 +128,46 @@ class Server:
             found = self._found(request.method, [unquote(each) for each in path.split("/")], query, body)
         except Refusal as refusal:
             return refusal.status, {}, json.dumps({"error": [{"message": str(refusal)}]})
+        self.after(request.method, path)
         return 200, {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}, json.dumps(found)
 
     def _found(self, method: str, path: list[str], query: dict[str, str], body: Any) -> Any:
         kind, *rest = path
-        if kind == "meta":
-            return {"version": self.version}
         if kind == "graphql":
             try:
                 return {"data": self._graphql(body["query"])}
             except Refusal as refusal:
                 return {"errors": [{"message": str(refusal)}]}
-        if kind == "nodes":
-            shards = [self._shard(name, each) for name, there in self.there.items() for each in there.shards]
-            listed = [each for each in shards if not rest or each["class"] == rest[0]]
-            return {"nodes": [{"name": "n1", "status": "HEALTHY", "version": self.version, "shards": listed}]}
         if kind == "aliases":
             return self._aliases(method, rest, body)
         if kind == "schema":
             return self._schema(method, rest, body)
         if kind == "objects":
             return self._objects(rest, query)
+        if kind == "batch":
+            return self._batch(method, rest[0], query, body)
+        return self._told(kind, rest)
+
+    def _told(self, kind: str, rest: list[str]) -> Any:
+        if kind == "nodes":
+            shards = [self._shard(name, each) for name, there in self.there.items() for each in there.shards]
+            listed = [each for each in shards if not rest or each["class"] == rest[0]]
+            return {"nodes": [{"name": "n1", "status": "HEALTHY", "version": self.version, "shards": listed}]}
+        raft = {"state": "Leader", "appliedIndex": "5", "latestConfiguration": [{"id": "n1"}]}
+        member = {"name": "n1", "status": "HEALTHY", "leaderId": "n1", "raft": raft}
+        members = {"synchronized": True, "statistics": [member]}
+        return {"meta": {"version": self.version}, ".well-known": None, "cluster": members}[kind]
+
+    def _batch(self, method: str, what: str, query: dict[str, str], body: Any) -> Any:
         if method == "DELETE":
             return self._deleted(body["match"], query.get("tenant"))
-        if rest == ["objects"]:
+        if what == "objects":
             return [self._result(self._write, each) for each in body["objects"]]
         return [self._result(self._refer, each) for each in body]
 
     def _shard(self, name: str, shard: str) -> dict[str, Any]:
         status = "READONLY" if shard in self.there[name].readonly else "READY"
-        return {"name": shard, "class": name, "objectCount": 0, "vectorIndexingStatus": status}
+        return {"name": shard, "class": name, "objectCount": 0, "vectorIndexingStatus": status, "vectorQueueLength": 0}
 
     def _graphql(self, query: str) -> dict[str, Any]:
         if found := _GET.match(query):
@@ -242,6 +257,8 @@ class Server:
         self.there[each["class"]].writable(each.get("tenant"))[each["id"]] = {**kept, "lastUpdateTimeUnix": self.now}
 
     def _refer(self, each: dict[str, Any]) -> None:
+        if said := self.refuse(each):
+            raise Refusal(422, said)
         name, uid, prop = each["from"].removeprefix(BEACON).split("/")
         some = self.there[name].writable(each.get("tenant"))
         if uid not in some:

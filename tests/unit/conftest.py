@@ -12,6 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+import responses
+
+from tests import weaviate_in_memory
 
 RUN = "5f0c1d2e-0000-4000-8000-000000000001"
 NODE = {
@@ -158,3 +161,28 @@ def _codes_of(commands: Sequence[list[str]]) -> list[int]:
     for process in started:
         process.communicate(timeout=60)
     return [process.returncode for process in started]
+
+
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[weaviate_in_memory.Server]]:
+    """Two Weaviates in memory; nothing is waited for."""
+    from daglab import web
+    from daglab.weaviate import tenants
+    from daglab.weaviate.moving import freezing, relocations
+
+    monkeypatch.setattr(web, "delay", lambda *_: 0.0)
+    for module in (tenants, freezing):
+        monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(relocations, "GRACE_SECONDS", 0.0)
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mocked:
+        yield [weaviate_in_memory.Server(mocked, f"http://{name}.test:8080") for name in ("one", "other")]
+
+
+@pytest.fixture
+def sides(servers: list[weaviate_in_memory.Server]) -> tuple[Any, Any]:
+    """The collection Docs in the one, and in the other of them."""
+    from daglab.settings import config
+    from daglab.weaviate import clusters, transfers
+
+    one, other = (transfers.Side(clusters.connect(config.load({}), server.url), "Docs") for server in servers)
+    return one, other

@@ -1,42 +1,32 @@
-"""Collections copied and compared, over servers in memory: what breaks off at any request is gone on with."""
+"""Collections copied over servers in memory: what breaks off at any request is gone on with."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import responses
+import requests
 
-from daglab import errors, web
+from daglab import errors
 from daglab.settings import config
-from daglab.weaviate import batches, clusters, comparisons, journals, rest, tenants, transfers
+from daglab.weaviate import batches, comparisons, journals, rest, transfers
 from daglab.weaviate.copying import copies, steps
-from tests.weaviate_in_memory import Killed, Refusal, Server
+from tests.weaviate_in_memory import Killed, Server
 
+pytestmark = pytest.mark.usefixtures("few_at_a_time")
 URLS = ("http://one.test:8080", "http://other.test:8080")
 STATES = {"a": "ACTIVE", "b": "INACTIVE"}
 
 
 @pytest.fixture
-def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Server]]:
-    """Two of them; nothing is waited for."""
-    monkeypatch.setattr(web, "delay", lambda *_: 0.0)
-    monkeypatch.setattr(tenants, "LOOK_SECONDS", 0.0)
+def few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """References are sent by twos."""
     monkeypatch.setattr(transfers, "MOST_REFERENCES", 2)
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mocked:
-        yield [Server(mocked, url) for url in URLS]
-
-
-@pytest.fixture
-def sides(servers: list[Server]) -> tuple[transfers.Side, transfers.Side]:
-    """Docs of the one, and Docs of the other server."""
-    one, other = (transfers.Side(clusters.connect(config.load({}), url), "Docs") for url in URLS)
-    return one, other
 
 
 def fill(server: Server, states: dict[str, str] | None = None) -> None:
@@ -142,7 +132,7 @@ def test_what_is_refused_fails_the_copy_and_leaves_what_it_was_to_replace(
     fill(servers[0])
     servers[1].make("Docs")
     servers[1].put("Docs", 99)
-    servers[1].refuse = lambda found: "too long" if found["id"] == str(uuid.UUID(int=3)) else None
+    servers[1].refuse = lambda found: "too long" if found.get("id") == str(uuid.UUID(int=3)) else None
     with pytest.raises(errors.NotGood, match="of the objects and references of Docs could not be written"):
         run(tmp_path, copy_of(sides, overwrite=True))
     assert list(servers[1].contents("Docs")[None]) == [str(uuid.UUID(int=99))]
@@ -201,110 +191,261 @@ def test_a_name_that_can_not_be_copied_to(sides: tuple[transfers.Side, transfers
         copies.check_free(into, config.load({}))
 
 
-# --- comparing
+# --- what goes wrong on the way
 
 
-def test_each_difference_is_counted_and_named(
-    servers: list[Server], sides: tuple[transfers.Side, transfers.Side]
+def once(path: str, error: BaseException, *, times: int = 1) -> Callable[[str, str], None]:
+    """Raises at the first requests below a path."""
+    left = [times]
+
+    def on(_: str, asked: str) -> None:
+        if asked.startswith(path) and left[0]:
+            left[0] -= 1
+            raise error
+
+    return on
+
+
+@pytest.mark.parametrize("states", [None, STATES], ids=["plain", "tenants"])
+@pytest.mark.parametrize("lost", ["before", "after"])
+@pytest.mark.parametrize("path", ["batch/objects", "batch/references"])
+def test_a_lost_answer_makes_nothing_twice(
+    servers: list[Server],
+    sides: tuple[transfers.Side, transfers.Side],
+    tmp_path: Path,
+    states: Any,
+    lost: str,
+    path: str,
 ) -> None:
-    for server, numbers in zip(servers, [(1, 2, 3, 5), (2, 3, 4)], strict=True):
-        server.make("Docs")
-        for number in numbers:
-            server.put("Docs", number)
-    servers[1].put("Docs", 3, text="another")
-    told: list[int] = []
-    found = comparisons.compare(*sides, told.append)
-    ids = {number: str(uuid.UUID(int=number)) for number in range(6)}
-    assert (found.source, found.target, found.compared, found.is_none) == (4, 3, 1, False)
-    assert found.missing == [(None, ids[1]), (None, ids[5])]
-    assert (found.extra, found.changed) == ([(None, ids[4])], [(None, ids[3])])
-    document = comparisons.document(found)
-    assert (document["ok"], document["differences"]) == (False, {"missing": 2, "extra": 1, "changed": 1})
-    assert copies.differences(found) == f"2 missing ({ids[1]}), 1 extra ({ids[4]}), 1 changed ({ids[3]})"
+    """Whether it was done or not: what may have been added is taken away before it is added again."""
+    fill(servers[0], states)
+    setattr(servers[1], "on" if lost == "before" else "after", once(path, requests.ReadTimeout("no answer")))
+    run(tmp_path, copy_of(sides))
+    assert servers[1].contents("Docs") == servers[0].contents("Docs")
 
 
-def test_a_tenant_of_one_side_alone_is_a_difference_and_all_are_as_they_were(
-    servers: list[Server], sides: tuple[transfers.Side, transfers.Side]
+def test_answers_to_references_that_are_lost_for_good_end_the_copy(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
 ) -> None:
-    servers[0].make("Docs", {"a": "INACTIVE", "b": "ACTIVE"})
-    servers[1].make("Docs", {"a": "ACTIVE", "c": "INACTIVE"})
-    for server, tenant in ((servers[0], "a"), (servers[0], "b"), (servers[1], "a"), (servers[1], "c")):
-        server.put("Docs", 1, tenant)
-    found = comparisons.compare(*sides)
-    assert ([each for each, _ in found.missing], [each for each, _ in found.extra]) == (["b"], ["c"])
-    assert found.compared == 1
-    assert servers[0].there["Docs"].tenants == {"a": "INACTIVE", "b": "ACTIVE"}
-    assert servers[1].there["Docs"].tenants == {"a": "ACTIVE", "c": "INACTIVE"}
-
-
-def test_a_reference_of_a_tenant_that_leads_nowhere_is_no_difference(
-    servers: list[Server], sides: tuple[transfers.Side, transfers.Side]
-) -> None:
-    for server in servers:
-        server.make("Docs", {"a": "ACTIVE"})
-        server.put("Docs", 1, "a")
-        server.put("Docs", 2, "a", of=1)
-    servers[0].put("Docs", 2, "a", of=77)  # no server takes such a reference
-    servers[1].put("Docs", 2, "a")
-    assert comparisons.compare(*sides).is_none
-    servers[0].put("Docs", 2, "a", of=1)
-    assert comparisons.compare(*sides).counts == {"missing": 0, "extra": 0, "changed": 1}
-
-
-def test_only_so_many_differences_are_listed(
-    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(comparisons, "MOST_LISTED", 2)
     fill(servers[0])
-    servers[1].make("Docs")
-    found = comparisons.compare(*sides)
-    assert (len(found.missing), found.counts["missing"]) == (2, 12)
+    servers[1].after = once("batch/references", requests.ReadTimeout("no answer"), times=999)
+    with pytest.raises(errors.DaglabError):
+        run(tmp_path, copy_of(sides))
+    servers[1].after = lambda *_: None
+    run(tmp_path, copy_of(sides))
+    assert servers[1].contents("Docs") == servers[0].contents("Docs")
 
 
-# --- tenants
-
-
-def test_a_tenant_that_can_not_be_offloaded_becomes_inactive(
-    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], caplog: pytest.LogCaptureFixture
+def test_a_reference_is_tried_again_where_the_trouble_may_pass(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
 ) -> None:
-    there = servers[0].make("Docs", {"a": "ACTIVE", "b": "ACTIVE", "c": "ACTIVE"})
-    original = servers[0]._tenants
-
-    def no_offload(found: Any, method: str, rest_of: list[str], body: Any) -> Any:
-        if method == "PUT" and any(each["activityStatus"] == "OFFLOADED" for each in body):
-            raise Refusal(422, "no offload module")
-        return original(found, method, rest_of, body)
-
-    servers[0]._tenants = no_offload  # type: ignore[method-assign]
-    tenants.put_states(
-        sides[0].cluster, "Docs", {"a": "OFFLOADED", "b": "OFFLOADING", "c": "ONLOADING", "gone": "ACTIVE"}
-    )
-    assert there.tenants == {"a": "INACTIVE", "b": "INACTIVE", "c": "ACTIVE"}
-    assert "can't offload tenants of Docs" in caplog.text
+    fill(servers[0])
+    said = iter(["timeout", "shard busy"])
+    servers[1].refuse = lambda found: next(said, None) if "from" in found else None
+    found = run(tmp_path, copy_of(sides))
+    assert (found.references, found.failed) == (11, [])
+    assert servers[1].contents("Docs") == servers[0].contents("Docs")
 
 
-def test_a_tenant_that_is_gone_or_stays_on_its_way_is_not_waited_for(
-    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], monkeypatch: pytest.MonkeyPatch
+def test_a_reference_that_is_refused_is_listed_with_where_it_leads(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
 ) -> None:
-    there = servers[0].make("Docs", {"a": "ONLOADING"})
-    with pytest.raises(rest.Missing, match="no tenant gone"):
-        tenants.activate(sides[0].cluster, "Docs", "gone")
-    monkeypatch.setattr(tenants, "LONGEST", -1.0)
-    with pytest.raises(errors.TimedOut, match="did not become active"):
-        tenants.activate(sides[0].cluster, "Docs", "a")
-    assert there.tenants == {"a": "ONLOADING"}
+    fill(servers[0])
+    one = str(uuid.UUID(int=3))
+    servers[1].refuse = lambda found: "no such object" if one in found.get("to", "") else None
+    outcome = copies.Outcome()
+    copy = copy_of(sides)
+    with journals.opened(tmp_path, copy.work) as journal:
+        copies.begin(copy, journal, config.load({}))
+        with pytest.raises(errors.NotGood, match="could not be written"):
+            steps.run(copy, journal, batches.pace(1, 10), lambda *_: contextlib.nullcontext(lambda _: None), outcome)
+    [failure] = outcome.failed
+    assert failure.id == f"Docs/{uuid.UUID(int=4)}/of"
+    assert failure.reason.endswith(f"{one}: no such object")
+    assert outcome.references == 10
 
 
-def test_tenants_that_come_and_go_while_they_are_counted(
-    servers: list[Server], sides: tuple[transfers.Side, transfers.Side]
+def test_a_tenant_that_is_deleted_while_it_is_read_is_left(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
 ) -> None:
-    there = servers[0].make("Docs", {"a": "ACTIVE", "b": "ACTIVE"})
-    for tenant in "ab":
-        servers[0].put("Docs", 1, tenant)
+    fill(servers[0], {"a": "ACTIVE", "b": "ACTIVE"})
+    there = servers[0].there["Docs"]
 
     def on(_: str, path: str) -> None:
-        if path == "graphql":
-            there.tenants["b"] = "INACTIVE"
+        if path == "batch/objects":
+            there.tenants.pop("b", None)
 
-    servers[0].on = on
-    assert tenants.counted(sides[0].cluster, "Docs") == (1, {"a": "ACTIVE", "b": "INACTIVE"})
+    servers[1].on = on
+    copy = copy_of(sides)
+    servers[1].make("Docs", {})
+    with journals.opened(tmp_path, copy.work) as journal:
+        pace = batches.pace(1, 10)
+        tally = transfers.objects_of(sides[0], sides[1], journal, pace, lambda _: None)
+    assert (tally.gone, tally.written) == (["b"], 12)
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ({"vectorizer": "text2vec-x"}, "the server would make one"),
+        ({"properties": [{"name": "t", "dataType": ["blobHash"]}]}, "its t is a hash"),
+    ],
+    ids=["vector", "hash"],
+)
+def test_an_object_that_would_not_be_the_same_is_not_written(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path, schema: Any, reason: str
+) -> None:
+    servers[0].make("Docs", **schema)
+    servers[0].put("Docs", 1)
+    servers[0].there["Docs"].objects[None][str(uuid.UUID(int=1))].pop("vector")
+    servers[1].make("Docs", **schema)
+    with journals.opened(tmp_path, copy_of(sides).work) as journal:
+        tally = transfers.objects_of(*sides, journal, batches.pace(1, 10), lambda _: None)
+        transfers.references_of(*sides, journal, tally, lambda _: None)  # there are none
+    [failure] = tally.failed
+    assert reason in failure.reason
+    assert servers[1].contents("Docs") == {}
+
+
+def test_a_transfer_of_which_too_much_fails_is_stopped(sides: tuple[transfers.Side, transfers.Side]) -> None:
+    failed = [batches.Failure("1", "too long")] * transfers.MANY_FAILED
+    transfers.refuse_many(sides[1], failed, written=transfers.MANY_FAILED)
+    transfers.refuse_many(sides[1], failed[1:], written=0)
+    with pytest.raises(transfers.TooManyFailed, match="refused 1000 objects of Docs, the last one so: too long"):
+        transfers.refuse_many(sides[1], failed, written=transfers.MANY_FAILED - 1)
+    with pytest.raises(transfers.TooManyFailed):
+        transfers.refuse_many(sides[1], failed * 10, written=10**9)
+    assert transfers.sides(*sides)["target"] == {"cluster": URLS[1], "collection": "Docs"}
+
+
+def test_a_collection_that_somebody_else_makes_first_is_not_taken_for_the_copy(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    fill(servers[0])
+
+    def on(method: str, path: str) -> None:
+        if (method, path) == ("POST", "schema"):
+            servers[1].make("Docs")
+            servers[1].put("Docs", 99)
+
+    servers[1].on = on
+    with pytest.raises(rest.Refused, match="it is there already"):
+        run(tmp_path, copy_of(sides))
+    assert list(servers[1].contents("Docs")[None]) == [str(uuid.UUID(int=99))]
+    assert not (tmp_path / ".daglab").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [({"number": 50}, "12 objects were written, and Docs has 13"), ({"number": 3, "text": "other"}, None)],
+    ids=["another", "the same"],
+)
+def test_what_somebody_else_writes_to_a_copy_meanwhile(
+    servers: list[Server],
+    sides: tuple[transfers.Side, transfers.Side],
+    tmp_path: Path,
+    more: Any,
+    message: str | None,
+) -> None:
+    fill(servers[0])
+
+    def on(_: str, path: str) -> None:
+        if path == "batch/references":
+            servers[1].put("Docs", **more)
+
+    servers[1].on = on
+    if message is None:
+        run(tmp_path, copy_of(sides))  # it is counted alone, and `verify` compares
+        assert comparisons.compare(*sides).counts["changed"] == 1
+        return
+    with pytest.raises(errors.NotGood, match=message):
+        run(tmp_path, copy_of(sides))
+
+
+def test_an_overwriting_copy_that_is_not_the_same_replaces_nothing(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    fill(servers[0])
+    servers[1].make("Docs")
+    kept = servers[1].put("Docs", 99)
+    beside = copy_of(sides, overwrite=True).beside
+
+    def on(_: str, path: str) -> None:
+        if path == "batch/references":
+            servers[1].there[beside].objects[None][str(uuid.UUID(int=3))]["properties"]["t"] = "other"
+
+    servers[1].on = on
+    with pytest.raises(errors.NotGood, match="Docs and its copy differ: 1 changed"):
+        run(tmp_path, copy_of(sides, overwrite=True))
+    assert list(servers[1].there) == ["Docs"]
+    assert list(servers[1].there["Docs"].objects[None]) == [kept]
+
+
+def test_a_collection_of_a_copy_whose_journal_is_gone_is_left(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    fill(servers[0])
+    servers[1].make("Docs")
+    copy = copy_of(sides, overwrite=True)
+    servers[1].make(copy.beside)
+    with pytest.raises(errors.InvalidInput, match=f"There is a collection {copy.beside}"):
+        run(tmp_path, copy)
+    assert sorted(servers[1].there) == ["Docs", copy.beside]
+
+
+def test_a_copy_that_is_proven_needs_no_source_any_more(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    """Killed while it replaces: the source goes, and what was copied of it is put into its place all the same."""
+    fill(servers[0])
+    servers[1].make("Docs")
+    copy = copy_of(sides, overwrite=True)
+    before = servers[0].contents("Docs")
+
+    def on(method: str, path: str) -> None:
+        if (method, path) == ("DELETE", "schema/Docs"):
+            raise Killed
+
+    servers[1].on = on
+    assert not copies.needs_no_source(tmp_path, copy)
+    with pytest.raises(Killed):
+        run(tmp_path, copy)
+    servers[1].on = lambda *_: None
+    assert copies.needs_no_source(tmp_path, copy)
+    del servers[0].there["Docs"]
+    assert run(tmp_path, copy).replaced
+    assert servers[1].contents("Docs") == before
+    assert list(servers[1].there) == ["Docs"]
+
+
+def test_a_replaced_collection_that_is_not_the_same_keeps_all_in_the_one_beside(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    fill(servers[0])
+    servers[1].make("Docs")
+    copy = copy_of(sides, overwrite=True)
+    before = servers[0].contents("Docs")
+    one = str(uuid.UUID(int=3))
+    servers[1].refuse = lambda found: "no disk" if found.get("class") == "Docs" and found.get("id") == one else None
+    with pytest.raises(errors.NotGood, match="Docs was not replaced as it should be: no disk"):
+        run(tmp_path, copy)
+    assert servers[1].contents(copy.beside) == before
+    servers[1].refuse = lambda _: None
+    assert run(tmp_path, copy).replaced
+    assert servers[1].contents("Docs") == before
+
+
+@pytest.mark.parametrize("states", [None, STATES], ids=["plain", "tenants"])
+def test_a_copy_whose_place_was_made_anew_is_not_gone_on_with(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path, states: Any
+) -> None:
+    fill(servers[0], states)
+    servers[1].on = once("batch/references", Killed())
+    with pytest.raises(Killed):
+        run(tmp_path, copy_of(sides))
+    servers[1].make("Docs", {} if states else None)
+    with pytest.raises(errors.InvalidInput, match="lacks what an earlier try had written there"):
+        run(tmp_path, copy_of(sides))
+    del servers[1].there["Docs"]
+    run(tmp_path, copy_of(sides))
+    assert servers[1].contents("Docs") == servers[0].contents("Docs")

@@ -10,34 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import responses
+import requests
 
-from daglab import errors, web
-from daglab.settings import config
-from daglab.weaviate import batches, clusters, journals, rest, tenants, transfers
-from daglab.weaviate.moving import destinations, freezing, passes, relocations
+from daglab import errors
+from daglab.weaviate import batches, journals, rest, transfers
+from daglab.weaviate.moving import destinations, passes, relocations
 from tests.weaviate_in_memory import Killed, Server
 
 URLS = ("http://one.test:8080", "http://other.test:8080")
 STATES = {"a": "ACTIVE", "b": "INACTIVE"}
-
-
-@pytest.fixture
-def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Server]]:
-    """Two of them; nothing is waited for."""
-    monkeypatch.setattr(web, "delay", lambda *_: 0.0)
-    for module in (tenants, freezing):
-        monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(relocations, "GRACE_SECONDS", 0.0)
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mocked:
-        yield [Server(mocked, url) for url in URLS]
-
-
-@pytest.fixture
-def sides(servers: list[Server]) -> tuple[transfers.Side, transfers.Side]:
-    """Docs of the one, and Docs of the other server."""
-    one, other = (transfers.Side(clusters.connect(config.load({}), url), "Docs") for url in URLS)
-    return one, other
 
 
 def fill(server: Server, states: dict[str, str] | None = None) -> None:
@@ -163,7 +144,7 @@ def test_what_the_target_refuses_stops_the_move(
     servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
 ) -> None:
     fill(servers[0])
-    servers[1].refuse = lambda found: "too long" if found["id"] == str(uuid.UUID(int=3)) else None
+    servers[1].refuse = lambda found: "too long" if found.get("id") == str(uuid.UUID(int=3)) else None
     with pytest.raises(errors.NotGood, match="does not take 1 objects") as refused:
         move(tmp_path, sides)
     assert "too long" in str(refused.value)
@@ -215,6 +196,80 @@ def test_a_target_that_is_changed_by_somebody_else_is_not_the_same(
     with pytest.raises(errors.NotGood, match="is not the same: 1 extra"):
         move(tmp_path, sides)
     assert not servers[0].there["Docs"].readonly
+
+
+@pytest.mark.parametrize("path", ["batch/objects", "batch/references"])
+@pytest.mark.parametrize("lost", ["on", "after"])
+def test_a_lost_answer_makes_nothing_twice(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path, path: str, lost: str
+) -> None:
+    fill(servers[0])
+    left = [2]
+
+    def break_off(_: str, asked: str) -> None:
+        left[0] -= asked == path
+        if asked == path and left[0] >= 0:
+            raise requests.ReadTimeout("no answer")
+
+    setattr(servers[1], lost, break_off)
+    move(tmp_path, sides)
+    assert servers[1].contents("Docs") == servers[0].contents("Docs")
+
+
+def test_a_tenant_that_others_deactivate_meanwhile_is_read_again_or_left_for_the_next_pass(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    fill(servers[0], {"a": "ACTIVE"})
+    there, times = servers[0].there["Docs"], [0]
+
+    def on(method: str, path: str) -> None:
+        if path == "objects" and times[0] < 2:
+            times[0] += 1
+            there.tenants["a"] = "INACTIVE"
+        elif path == "schema/Docs/tenants" and times[0] == 2:
+            times[0] += 1
+            there.tenants["a"] = "ACTIVE"
+
+    with begun(tmp_path, sides) as under_way:
+        relocations._make(under_way)
+        servers[0].on = on
+        found = passes.over(under_way)
+        assert found.left == ["a"]
+        assert servers[1].contents("Docs") == {}
+        relocations.run(under_way)
+    assert servers[1].contents("Docs") == servers[0].contents("Docs")
+
+
+def test_an_alias_whose_answer_is_lost_was_switched(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    fill(servers[0])
+
+    def lose(_: str, path: str) -> None:
+        if path == "aliases" and servers[1].aliases:
+            servers[1].after = lambda *_: None
+            raise requests.ReadTimeout("no answer")
+
+    servers[1].after = lose
+    assert move(tmp_path, sides, alias="Live").alias == "Live"
+    assert servers[1].aliases == {"Live": "Docs"}
+
+
+def test_a_target_that_appears_while_it_is_made_is_not_taken_for_ones_own(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    fill(servers[0])
+
+    def on(method: str, path: str) -> None:
+        if (method, path) == ("POST", "schema"):
+            servers[1].make("Docs")
+
+    servers[1].on = on
+    with pytest.raises(rest.Refused, match="it is there already"):
+        move(tmp_path, sides)
+    with begun(tmp_path, sides) as under_way:
+        assert not relocations.abort(under_way)
+    assert "Docs" in servers[1].there
 
 
 # --- where it may go
