@@ -106,3 +106,36 @@ def test_who_stops_it_is_told_that_it_goes_on(
     assert "--analyze" in str(raised.value.hint)
     result = json.loads(json.dumps(raised.value.result))
     assert (result["ok"], [each["task"] for each in result["undone"]], result["done"]) == (False, [None], [])
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("status", "answer", "state"),
+    [(422, {"error": [{"message": "it has a task already"}]}, "failed"), (200, {}, "done")],
+)
+def test_what_is_refused_has_failed_and_what_needs_no_task_is_done(
+    cluster: rest.Cluster, status: int, answer: dict[str, Any], state: str
+) -> None:
+    it = step("reindex")
+    responses.post(f"{URL}/v1/{it.action.path}", json=answer, status=status)
+    improvements.carry_out(cluster, [it], lambda _: None, 60)
+    assert it.state == state
+    assert (it.problem is not None and "it has a task already" in it.problem) is (state == "failed")
+
+
+@responses.activate
+def test_a_move_that_the_server_has_forgotten_has_failed(cluster: rest.Cluster) -> None:
+    responses.post(MOVES, json={"id": "m"})
+    responses.get(f"{MOVES}/m", status=404)
+    it = step("rebalance")
+    improvements.carry_out(cluster, [it], lambda _: None, 60)
+    assert (it.state, it.problem) == ("failed", "The server does not know this move any more.")
+
+
+@responses.activate
+def test_what_is_not_done_in_time_goes_on_without_us(cluster: rest.Cluster) -> None:
+    responses.get(f"{URL}/v1/tasks", json=task("STARTED"))
+    it = step("reindex", "t")
+    with pytest.raises(errors.TimedOut, match="Do it: it is not done in the time given"):
+        improvements.carry_out(cluster, [it], lambda _: None, -1)
+    assert it.state == "running"

@@ -96,3 +96,53 @@ def test_nothing_of_it_is_left(tmp_path: Path) -> None:
         transforms.changed(transform, OBJECTS)
     with pytest.raises(ProcessLookupError):
         os.kill(int(said[0]), 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["x = 1\n", "def transform(obj):\n", "import gone_module\n"], ids=["no function", "no code", "no module"]
+)
+def test_a_file_that_can_not_be_used_is_refused(tmp_path: Path, said: list[str], text: str) -> None:
+    path = tmp_path / "t.py"
+    path.write_text(text)
+    with (
+        pytest.raises(errors.InvalidInput, match="can't be used"),
+        transforms.opened(path, [sys.executable], dict(os.environ), 20, said.append),
+    ):
+        pytest.fail("it was used")
+
+
+@pytest.mark.parametrize(
+    "opened",
+    ["import os\ndef transform(obj):\n    print('so far', end='', flush=True)\n    os._exit(3)\n"],
+    indirect=True,
+)
+def test_a_process_that_ends_leaves_its_last_words(opened: transforms.Transform, said: list[str]) -> None:
+    with pytest.raises(errors.NotGood, match=r"runs .*t\.py has ended") as refused:
+        transforms.changed(opened, OBJECTS[:1])
+    assert refused.value.hint == "It printed last:\nso far"
+    assert said == ["so far"]
+    with pytest.raises(errors.NotGood, match="has ended"):  # asked again, it is not waited for
+        transforms.changed(opened, OBJECTS[:1])
+
+
+@pytest.mark.parametrize("opened", ["import os\ndef transform(obj):\n    os._exit(3)\n"], indirect=True)
+def test_a_process_that_ends_without_a_word(opened: transforms.Transform) -> None:
+    with pytest.raises(errors.NotGood) as refused:
+        transforms.changed(opened, OBJECTS[:1])
+    assert "It printed nothing" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("opened", ["def transform(obj):\n    return obj\n"], indirect=True)
+def test_an_object_without_vectors_stays_without(opened: transforms.Transform) -> None:
+    [found] = transforms.changed(opened, [{"id": OBJECTS[0]["id"], "properties": None}])
+    assert found is not None
+    assert not found.get("vector")
+    assert not found.get("vectors")
+
+
+def test_another_text_is_another_transform(tmp_path: Path) -> None:
+    path = tmp_path / "t.py"
+    path.write_text("a = 1\n")
+    before = transforms.identity(path)
+    path.write_text("a = 2\n")
+    assert transforms.identity(path) != before

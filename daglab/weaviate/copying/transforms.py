@@ -155,6 +155,9 @@ def _gone(transform: Transform) -> errors.NotGood:
     while select.select([transform.printed], [], [], max(deadline - time.monotonic(), 0))[0]:
         if not _pass_on(transform):
             break
+    if transform.torn:  # the keeper holds the pipe open: that nobody prints any more does not show
+        _tell(transform, bytes(transform.torn))
+        transform.torn.clear()
     hint = _said(transform) or "It printed nothing; memory (a kill by the system), sys.exit, os._exit end it so."
     return errors.NotGood(f"The process that runs {transform.path} has ended.", hint)
 
@@ -170,10 +173,14 @@ def _pass_on(transform: Transform) -> bool:
     if not data and torn:
         lines, transform.torn[:] = [*lines, torn], b""
     for line in lines:
-        text = line.decode("utf-8", "replace")
-        transform.last.append(text[:500])
-        transform.say(text)
+        _tell(transform, line)
     return bool(data)
+
+
+def _tell(transform: Transform, line: bytes) -> None:
+    text = line.decode("utf-8", "replace")
+    transform.last.append(text[:500])
+    transform.say(text)
 
 
 def _said(transform: Transform) -> str:
