@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import random
@@ -433,3 +434,40 @@ def test_how_long_a_queue_may_be_is_configured(served: Any, most: str, word: str
     }
     [found] = standing.collect(config.load({}, environ=environ), 5.0)
     assert found["collections"][0]["health"] == word
+
+
+def test_a_look_that_fails_still_shows_what_was_found_last(servers: list[Any], sides: tuple[Any, Any]) -> None:
+    servers[0].make("Docs")
+    servers[0].put("Docs", 1)
+    connected = looks.hasty(sides[0].cluster, 0.1)
+    assert connected.session.timeout < sides[0].cluster.session.timeout
+    first = looks.attempt(connected, None, None)
+    assert (first.error, [each.objects for each in first.found.measures]) == (None, [1])  # type: ignore[union-attr]
+
+    def on(*_: str) -> None:
+        raise requests.ConnectionError("gone")
+
+    servers[0].on = on
+    later = looks.attempt(connected, None, first)
+    assert later.found == first.found
+    assert isinstance(later.error, errors.Unreachable)
+    assert looks.attempt(connected, None, None).found is None
+
+
+def test_a_listener_that_is_silent_is_told_beside_the_figures(
+    servers: list[Any], sides: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers[0].make("Docs")
+    connected = dataclasses.replace(sides[0].cluster, metrics=METRICS)
+    problem: list[Exception] = [errors.Unreachable("nobody listens", "")]
+
+    def fetch(*_: Any) -> None:
+        raise problem[0]
+
+    monkeypatch.setattr(looks.listener, "fetch", fetch)
+    found = looks.take(connected)
+    assert (found.told, found.untold) == (None, "nobody listens")
+    assert looks.document(found, 10)["listener"]["answers"] is False
+    problem[0] = KeyError("a bug")
+    with pytest.raises(KeyError):
+        looks.take(connected)

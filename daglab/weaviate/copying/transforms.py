@@ -156,7 +156,7 @@ def _gone(transform: Transform) -> errors.NotGood:
         if not _pass_on(transform):
             break
     if transform.torn:  # the keeper holds the pipe open: that nobody prints any more does not show
-        _tell(transform, bytes(transform.torn))
+        _tell(transform, transform.torn)
         transform.torn.clear()
     hint = _said(transform) or "It printed nothing; memory (a kill by the system), sys.exit, os._exit end it so."
     return errors.NotGood(f"The process that runs {transform.path} has ended.", hint)
@@ -177,7 +177,7 @@ def _pass_on(transform: Transform) -> bool:
     return bool(data)
 
 
-def _tell(transform: Transform, line: bytes) -> None:
+def _tell(transform: Transform, line: bytes | bytearray) -> None:
     text = line.decode("utf-8", "replace")
     transform.last.append(text[:500])
     transform.say(text)
