@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daglab import errors
-from daglab.weaviate import comparisons, rest, tenants, transfers
+from daglab.weaviate import comparisons, lifecycle, rest, tenants, transfers
 from daglab.weaviate.copying import copies
 from tests.weaviate_in_memory import Refusal, Server
 
@@ -124,3 +124,12 @@ def test_tenants_that_come_and_go_while_they_are_counted(
 
     servers[0].on = on
     assert tenants.counted(sides[0].cluster, "Docs") == (1, {"a": "ACTIVE", "b": "INACTIVE"})
+
+
+def test_objects_that_an_inactive_tenant_may_have_are_not_counted(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side]
+) -> None:
+    fill(servers[0])
+    assert lifecycle.objects_of(sides[0].cluster, "Docs") == 12
+    servers[0].make("Docs", {"a": "ACTIVE", "b": "INACTIVE"})
+    assert lifecycle.objects_of(sides[0].cluster, "Docs") is None

@@ -449,3 +449,22 @@ def test_a_copy_whose_place_was_made_anew_is_not_gone_on_with(
     del servers[1].there["Docs"]
     run(tmp_path, copy_of(sides))
     assert servers[1].contents("Docs") == servers[0].contents("Docs")
+
+
+@pytest.mark.parametrize("states", [None, STATES], ids=["plain", "tenants"])
+def test_a_copy_that_is_killed_once_its_place_is_made_takes_it_for_its_own(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path, states: Any
+) -> None:
+    fill(servers[0], states)
+
+    def after(method: str, path: str) -> None:
+        if (method, path) == ("POST", "schema"):
+            raise Killed
+
+    servers[1].after = after
+    with pytest.raises(Killed):
+        run(tmp_path, copy_of(sides))
+    assert servers[1].contents("Docs") == {}
+    servers[1].after = lambda *_: None
+    run(tmp_path, copy_of(sides))
+    assert servers[1].contents("Docs") == servers[0].contents("Docs")

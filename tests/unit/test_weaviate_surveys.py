@@ -11,7 +11,7 @@ import responses
 from daglab import errors
 from daglab.settings import config
 from daglab.weaviate import clusters, rest
-from daglab.weaviate.improving import surveys
+from daglab.weaviate.improving import surveys, tunings
 
 URL = "http://weaviate.test:8080"
 METRICS = "http://weaviate.test:2112/metrics"
@@ -90,3 +90,9 @@ def test_a_count_that_can_not_be_read_is_an_error(mocked: responses.RequestsMock
     mocked.replace(responses.POST, f"{URL}/v1/graphql", json={"data": {"Aggregate": {"c0": None}}})
     with pytest.raises(errors.Unreachable, match="could not be counted"):
         surveys.survey(cluster(), "A")
+
+
+def test_a_collection_is_looked_at_and_planned_for(mocked: responses.RequestsMock) -> None:
+    found = tunings.analyze(cluster(), "A")
+    assert (found.picture, found.operation) == (surveys.survey(cluster(), "A"), "auto")
+    assert tunings.document(found)["figures"]["objects"] == 3
