@@ -9,7 +9,7 @@ from html import escape
 from statistics import median
 from typing import Any
 
-from daglab import charts, scales
+from daglab import charts
 from daglab.deployment import entities, materializations, run_logs, run_records, runs
 from daglab.helpers import client as deployment
 from daglab.helpers import display
@@ -60,7 +60,7 @@ class History(display.Shown):
 
     def _summary(self) -> str:
         rate, took = self.success_rate, [seconds for _, seconds in self.times]
-        said = f"The last {scales.counted(len(self.runs), 'run')} of {self.target}"
+        said = f"The last {'run' if len(self.runs) == 1 else f'{len(self.runs)} runs'} of {self.target}"
         said += "" if rate is None else f": {rate:.0%} of those that have ended were good"
         return said + (f", with a median of {display.seconds(median(took))}." if took else ".")
 
