@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 from daglab import errors, output, scales
@@ -162,7 +163,7 @@ def print_events(
             if level < least or step not in (None, event.step):
                 continue
             if not as_json:
-                at = (runs.timestamp(event.at) or "")[:23].replace("T", " ")
+                at = datetime.fromtimestamp(event.at, timezone.utc).isoformat(" ", "milliseconds")[:23]
                 output.data(f"{at} {event.level:8} {event.step or '-'}: {event.message or event.kind or ''}")
             elif interval is not None:
                 output.line(event.document)

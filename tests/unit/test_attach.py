@@ -17,7 +17,7 @@ import pytest
 import requests
 import responses
 
-from daglab import errors, web
+from daglab import errors, parse, web
 from daglab.attaching import attach, observations, reports
 from daglab.children import observation as observation_child
 from daglab.deployment import dagster_api
@@ -709,3 +709,116 @@ def test_a_key_that_would_lead_elsewhere_is_not_sent(
         attach._report(api, settings, dataclasses.replace(observation(), asset=key), "rest", "", asked_for=True)
     assert "--via graphql" in str(caught.value.hint)
     assert len(responses.calls) == 0
+
+
+# --- what broke off
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("entries", "found"),
+    [
+        (shown(), observations.Attached("rest", LINK, "UrlMetadataEntry")),
+        (
+            [*shown(), {"__typename": "PathMetadataEntry", "label": "output", "path": "/x"}],
+            observations.Attached("instance", LINK, "UrlMetadataEntry"),
+        ),
+        (
+            {"description": f"{LINK}\n{observations.ID_LABEL}: id1", "metadataEntries": []},
+            observations.Attached("graphql", LINK, "description"),
+        ),
+        (shown("id2"), None),
+        ({"partition": "2026-11-01", "metadataEntries": shown()}, None),
+    ],
+    ids=["rest", "instance", "graphql", "another", "another partition"],
+)
+def test_an_observation_is_found_by_its_id(
+    entries: Any, found: observations.Attached | None, api: dagster_api.DagsterApi
+) -> None:
+    answer_graphql(node=node(shown("id0"), entries))
+    assert attach.find(api, observation()) == found
+
+
+@responses.activate
+def test_an_older_observation_is_looked_for_among_all(
+    api: dagster_api.DagsterApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attach, "MANY", 2)
+    every = [shown("a"), shown("b"), shown("id1")]
+
+    def look(request: Any) -> tuple[int, dict[str, str], str]:
+        limit = json.loads(request.body)["variables"]["limit"]
+        return 200, {}, json.dumps({"data": node(*every[:limit])})
+
+    responses.add_callback(responses.POST, GRAPHQL, callback=look)
+    assert attach.find(api, observation()) == observations.Attached("rest", LINK, "UrlMetadataEntry")
+    assert len(responses.calls) == 2
+
+
+@responses.activate
+def test_what_may_be_under_way_is_waited_for(api: dagster_api.DagsterApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attach.time, "sleep", lambda _: None)
+    looks = [node(), node(shown())]
+    responses.add_callback(responses.POST, GRAPHQL, lambda _: (200, {}, json.dumps({"data": looks.pop(0)})))
+    assert attach.find(api, observation(), datetime.now(timezone.utc)) is not None
+    assert looks == []
+
+
+@responses.activate
+def test_an_asset_that_is_gone_has_nothing_attached_and_a_dagster_that_is_gone_can_not_tell(
+    api: dagster_api.DagsterApi,
+) -> None:
+    gone = responses.post(
+        GRAPHQL, json={"data": {"assetNodeOrError": {"__typename": "AssetNotFoundError", "message": "x"}}}
+    )
+    assert attach.find(api, observation()) is None
+    responses.remove(gone)
+    responses.post(GRAPHQL, body=requests.ConnectionError("broken off"))
+    with pytest.raises(errors.OutcomeUnknown, match="can't be found out whether id1 is attached"):
+        attach.find(api, observation())
+
+
+# --- what it is attached to
+
+
+@pytest.fixture
+def partitioned(dagster: Any, tmp_path: Path) -> tuple[dagster_api.DagsterApi, config.Config, Any]:
+    """The asset orders, by day, and the job report, which makes nothing."""
+    [there] = dagster.answers["Assets"]["assetNodes"]
+    by_day = {"name": None, "type": "STATIC", "description": "", "dimensionTypes": [{"name": "default"}]}
+    there.update(isPartitioned=True, partitionDefinition=by_day)
+    keyed = {"assetKey": there["assetKey"], "repository": there["repository"], "partitionKeys": ["2026-11-01"]}
+    dagster.answers["AssetPartitions"] = {"assetNodes": [keyed]}
+    settings = config.load({"dagster.url": dagster.url}, directory=tmp_path)
+    return dagster_api.connect(settings), settings, there
+
+
+@pytest.mark.parametrize(
+    ("keys", "hint"),
+    [(["2026-11-02"], "2026-11-02"), (["eu", "us"], "It has 2, the last one is us"), ([], "It has none: leave it out")],
+)
+def test_a_partition_that_the_asset_has_not(keys: list[str], hint: str, partitioned: Any, dagster: Any) -> None:
+    api, settings, _ = partitioned
+    aim = parse.AttachTarget(asset=("orders",), partition="2026-11-01")
+    assert attach.targets(api, settings, aim) == [observations.Target(("orders",), "2026-11-01")]
+    dagster.answers["AssetPartitions"]["assetNodes"][0]["partitionKeys"] = keys
+    refused(lambda: attach.targets(api, settings, aim), errors.InvalidInput, "no partition 2026-11-01", hint)
+
+
+def test_a_job_stands_for_its_assets(partitioned: Any) -> None:
+    api, settings, there = partitioned
+    aim = parse.AttachTarget(job="report")
+    assert attach.targets(api, settings, aim) == []
+    there["jobNames"] = ["__ASSET_JOB", "report"]
+    assert attach.targets(api, settings, aim) == [observations.Target(("orders",))]
+    there["repository"] = {"name": "__repository__", "location": {"name": "elsewhere"}}
+    assert attach.targets(api, settings, aim) == []
+
+
+@responses.activate
+def test_a_partition_is_sent_over_rest(api: dagster_api.DagsterApi, settings: config.Config) -> None:
+    responses.post(REPORT, json={})
+    answer_graphql(node=node({"partition": "eu", "metadataEntries": shown()}))
+    what = dataclasses.replace(observation(), partition="eu")
+    assert attach.attach(api, settings, what, via="rest", python=sys.executable).link == LINK
+    assert json.loads(sent()[0].body)["partition"] == "eu"

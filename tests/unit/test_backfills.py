@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from daglab import errors
 from daglab.deployment import dagster_api, partitions
-from daglab.launching import backfills
+from daglab.launching import backfills, launches
 from daglab.settings import config
 
 PARAMETERS = {"__type": {"inputFields": [{"name": "partitionNames"}, {"name": "tags"}]}}
@@ -48,6 +49,58 @@ def test_an_old_version_takes_no_run_config(api: dagster_api.DagsterApi, dagster
         backfills.check(api, wanted)
     PARAMETERS["__type"]["inputFields"].append({"name": "runConfigData"})
     backfills.check(api, wanted)
+
+
+# --- making it
+
+
+def test_what_is_sent_for_one(api: dagster_api.DagsterApi, dagster: Any) -> None:
+    dagster.answers["Backfill"] = {
+        "launchPartitionBackfill": {"__typename": "LaunchBackfillSuccess", "backfillId": "abc"}
+    }
+    tags = {"team": "x", launches.LAUNCH_TAG: "id"}
+    assert (
+        backfills.launch(api, dataclasses.replace(WANTED, tags={"team": "x"}, body={"ops": {}}), launch_id="id")
+        == "abc"
+    )
+    sent = dagster.requests[-1].body["variables"]["params"]
+    assert {each["key"]: each["value"] for each in sent["tags"]} == tags
+    assert (sent["assetSelection"], sent["runConfigData"]) == ([{"path": ["orders"]}], {"ops": {}})
+    job = backfills.Wanted(("a", "b"), partition_set="days", repository="r", location="l")
+    assert backfills.launch(api, job, launch_id="id") == "abc"
+    sent = dagster.requests[-1].body["variables"]["params"]
+    place = {"repositoryName": "r", "repositoryLocationName": "l"}
+    assert sent["selector"] == {"partitionSetName": "days", "repositorySelector": place}
+    assert "assetSelection" not in sent
+
+
+def test_one_that_dagster_refuses_is_not_looked_for_and_one_that_may_be_there_is(
+    api: dagster_api.DagsterApi, dagster: Any
+) -> None:
+    refused = {"__typename": "PartitionKeysNotFoundError", "message": "no such keys"}
+    dagster.answers["Backfill"] = {"launchPartitionBackfill": refused}
+    with pytest.raises(dagster_api.Refused, match="no such keys"):
+        backfills.launch(api, WANTED, launch_id="id")
+    assert not any("query Backfills" in str(request.body) for request in dagster.requests)
+    listed = {"id": "abc", "status": "REQUESTED", "tags": [{"key": launches.LAUNCH_TAG, "value": "id"}]}
+    dagster.answers["Backfills"] = {
+        "partitionBackfillsOrError": {"__typename": "PartitionBackfills", "results": [listed]}
+    }
+    dagster.answers["Backfill"] = {"launchPartitionBackfill": {"__typename": "PythonError", "message": "after it"}}
+    assert backfills.launch(api, WANTED, launch_id="id") == "abc"
+
+
+def test_one_that_is_cancelled_is_waited_for(api: dagster_api.DagsterApi, dagster: Any) -> None:
+    dagster.answers["BackfillStatus"] = stand("CANCELED")
+    dagster.answers["CancelBackfill"] = {
+        "cancelPartitionBackfill": {"__typename": "CancelBackfillSuccess", "backfillId": "abc"}
+    }
+    assert backfills.cancel(api, "abc").status == "CANCELED"
+    dagster.answers["CancelBackfill"] = {
+        "cancelPartitionBackfill": {"__typename": "UnauthorizedError", "message": "not you"}
+    }
+    with pytest.raises(errors.DaglabError, match="not you"):
+        backfills.cancel(api, "abc")
 
 
 # --- how it stands
@@ -98,6 +151,12 @@ def test_one_that_is_gone(api: dagster_api.DagsterApi, dagster: Any) -> None:
     gone = {"__typename": "BackfillNotFoundError", "message": "x"}
     dagster.answers["BackfillStatus"] = {"version": "1", "partitionBackfillOrError": gone}
     with pytest.raises(errors.OutcomeUnknown, match="does not know the backfill abc"):
+        backfills.look(api, "abc")
+    dagster.answers["BackfillStatus"] = {
+        "version": "1",
+        "partitionBackfillOrError": {"__typename": "SomeNewError", "message": "not now"},
+    }
+    with pytest.raises(dagster_api.Refused, match="not now"):  # it may be there
         backfills.look(api, "abc")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -185,6 +186,98 @@ def test_a_backfill_that_failed_stays_one_when_its_runs_can_not_be_read(
     result = dispatch.fresh_result(prepared, plans.Wanted())
     with pytest.raises(errors.NotGood, match="abc ended as COMPLETED_FAILED: 2 failed"), dispatch.keeping(result):
         dispatch.carry_out_backfill(api, settings, prepared, result, timeout=5, cancels=False)
+
+
+def backfilling(monkeypatch: pytest.MonkeyPatch, status: str, error: str | None = None) -> backfills.Backfill:
+    """One that was made, and stands so."""
+    made = backfills.Backfill("abc", status, 2, {"FAILURE": 1, "SUCCESS": 1}, error, "http://x/runs/b/abc")
+    monkeypatch.setattr(backfills, "launch", lambda *_, **__: "abc")
+    monkeypatch.setattr(backfills, "look", lambda *_: made)
+    return made
+
+
+def carried_backfill(api: Any, settings: config.Config, *, cancels: bool) -> dict[str, Any]:
+    prepared = plans.Prepared(backfill=WANTED, partitions=("a", "b"))
+    result = dispatch.fresh_result(prepared, plans.Wanted())
+    with dispatch.keeping(result):
+        dispatch.carry_out_backfill(api, settings, prepared, result, timeout=0.05, cancels=cancels)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("cancels", "ends", "said", "cancelled"),
+    [
+        (False, "", "it goes on", False),
+        (True, "CANCELED", "was cancelled: 1 failed, 1 made", True),
+        (True, "raises", "It was to be cancelled: no right", None),
+    ],
+)
+def test_a_backfill_that_is_not_over_in_time(
+    cancels: bool,
+    ends: str,
+    said: str,
+    cancelled: bool | None,
+    api: Any,
+    settings: config.Config,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = backfilling(monkeypatch, "REQUESTED")
+
+    def cancel(*_: Any) -> backfills.Backfill:
+        if ends == "raises":
+            raise errors.NotAuthorised("no right", "h")
+        return dataclasses.replace(made, status=ends)
+
+    monkeypatch.setattr(backfills, "cancel", cancel)
+    with pytest.raises(errors.TimedOut, match=said) as caught:
+        carried_backfill(api, settings, cancels=cancels)
+    assert caught.value.result is not None
+    assert caught.value.result.get("cancelled", False) is cancelled
+    assert caught.value.result["backfill"]["status"] == (ends if cancelled else "REQUESTED")
+
+
+def test_a_backfill_that_is_over_while_it_is_cancelled_is_judged_as_it_ended(
+    api: Any, settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = backfilling(monkeypatch, "REQUESTED")
+    good = dataclasses.replace(made, status="COMPLETED_SUCCESS", counts={"SUCCESS": 2})
+    monkeypatch.setattr(backfills, "cancel", lambda *_: good)
+    result = carried_backfill(api, settings, cancels=True)
+    assert (result["cancelled"], result["backfill"]["status"]) == (False, "COMPLETED_SUCCESS")
+
+
+def test_why_a_backfill_failed_is_told_with_the_first_of_its_runs(
+    api: Any, settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backfilling(monkeypatch, "COMPLETED_FAILED", error="the daemon's own reason")
+    failed = run_records.Record("r1", "FAILURE", "j", "l", (), {"dagster/partition": "a"}, 1.0, 2.0, None)
+    monkeypatch.setattr(run_records, "search", lambda *_, **__: [failed])
+    monkeypatch.setattr(dispatch.progress, "why_failed", lambda _api, entry: f"{entry['run_id']} had its reason")
+    with pytest.raises(errors.NotGood, match=r"(?s)the daemon's own reason.*\na r1 had its reason") as caught:
+        carried_backfill(api, settings, cancels=False)
+    assert caught.value.result is not None
+    assert [entry["run_id"] for entry in caught.value.result["runs"]] == ["r1"]
+
+
+def test_a_signal_while_a_backfill_is_made_leaves_its_id(
+    api: Any, settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def launch(*_: Any, **__: Any) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(backfills, "launch", launch)
+    with pytest.raises(errors.Interrupted, match="a backfill was being made, and may exist") as caught:
+        carried_backfill(api, settings, cancels=False)
+    assert caught.value.result is not None
+    assert caught.value.result["launch"] == "unknown"
+    assert f"daglab runs settle {caught.value.result['launch_id']}" in str(caught.value.hint)
+
+
+def test_a_bug_does_not_lose_what_was_launched() -> None:
+    result = fresh(1)
+    with pytest.raises(ZeroDivisionError) as caught, dispatch.keeping(result):
+        raise ZeroDivisionError
+    assert caught.value.result is result  # type: ignore[attr-defined]
 
 
 # --- running again
