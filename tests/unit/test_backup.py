@@ -763,3 +763,64 @@ def test_paths_that_a_backup_takes_are_paths_that_it_gives_back(project: Path) -
         assert contents.problem(path, NOTEBOOKS) is None
     for path in PATHS:
         assert contents.problem(path, NOTEBOOKS)
+
+
+@pytest.mark.parametrize(("number", "kind"), [(13, errors.InvalidInput), (28, OSError)])
+def test_a_file_that_can_not_be_read_and_a_disk_that_is_full(
+    number: int, kind: type[Exception], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    assert contents.copy(project, f"{NOTEBOOKS}/gone.py", io.BytesIO()) is None
+    monkeypatch.setattr(contents, "_copied", fail)
+    with pytest.raises(kind, match=os.strerror(number)) as caught:
+        contents.copy(project, f"{NOTEBOOKS}/a.py", io.BytesIO())
+    assert type(caught.value) is kind
+
+
+def test_a_file_that_does_not_come_to_rest(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents.time, "sleep", lambda _: None)
+    real = contents._copied
+
+    def while_it_grows(file: Any, target: Any, end: Any) -> tuple[int, str]:
+        found = real(file, target, end)
+        with (project / NOTEBOOKS / "a.py").open("a") as other:
+            other.write("b = 1\n")
+        return found
+
+    monkeypatch.setattr(contents, "_copied", while_it_grows)
+    with pytest.raises(errors.Taken, match="is written to all the time"):
+        contents.copy(project, f"{NOTEBOOKS}/a.py", io.BytesIO())
+
+
+@pytest.mark.parametrize("text", ["", "half a line", "x" * (files.BLOCK + 9)])
+def test_of_lines_none_is_copied_before_its_end(text: str, project: Path) -> None:
+    path = ".daglab/events/2026-02.jsonl"
+    (project / path).write_text(text)
+    target = io.BytesIO()
+    found = contents.copy(project, path, target)
+    assert found is not None
+    assert (found.size, target.getvalue()) == (0, b"")
+
+
+def test_a_lock_that_is_held_for_too_long(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "LOCK_SECONDS", 0.1)
+    path = ".daglab/events/2026-01.jsonl"
+    with json_lines.held(project / path), pytest.raises(errors.Taken, match="for too long"):
+        contents.copy(project, path, io.BytesIO())
+
+
+def test_without_a_folder_of_daglab_there_is_nothing_to_wait_for(tmp_path: Path) -> None:
+    with turns.alone(tmp_path) as undone:
+        assert undone is False
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_somebody_has_put_in_the_way_is_told(project: Path, tmp_path: Path) -> None:
+    (project / journal.STAGE).parent.mkdir(parents=True, exist_ok=True)
+    (project / journal.STAGE).symlink_to(tmp_path)
+    with pytest.raises(errors.InvalidInput, match="can't be removed"):
+        journal.clear(project)
+    assert (project / journal.STAGE).is_symlink()
+    assert journal.has(project, "gone", "0" * 64) is False

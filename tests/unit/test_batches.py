@@ -482,3 +482,47 @@ def test_whatever_one_notebook_meets_is_told_of_it_alone(
     error = errors.Interrupted("stop", exit_code=143)
     with pytest.raises(errors.Interrupted):
         batches.told(batch, piece, outcome)
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        ({"error": {"message": "it failed\nbecause"}}, "a b.py: failed: it failed"),
+        ({"skipped": True, "exported_at": "2026-01-31"}, "a b.py: unchanged since 2026-01-31"),
+        ({"skipped": False, "output": "o.html", "seconds": 1.25}, "a b.py -> o.html (1.2 s)"),
+        (
+            {"skipped": False, "output": "o.html", "seconds": 2.0, "attached": [{"target": "asset:a"}]},
+            "a b.py -> o.html (2.0 s), asset:a",
+        ),
+    ],
+)
+def test_a_line_for_each_notebook(result: dict[str, Any], told: str) -> None:
+    assert batch_reports.line(Path("a\nb.py"), result) == told
+
+
+@pytest.mark.parametrize(
+    ("stop", "code"), [(KeyboardInterrupt(), 130), (errors.Interrupted("x", "h", exit_code=143), 143)]
+)
+def test_a_batch_that_was_stopped_tells_what_was_done(stop: BaseException, code: int) -> None:
+    done = {"ok": True, "skipped": False, "output": "o.html"}
+    outputs = [Path("o.html"), Path("p.html")]
+    report = batch_reports.document(outputs, {outputs[0]: done}, 1.0)
+    error = batch_reports.stopped(report, stop)
+    assert (error.exit_code, error.result) == (code, report)
+    assert error.message == "Stopped: 1 of 2 notebooks were done."
+
+
+def test_all_notebooks_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(errors.NotSetUp, match="There is no notebook in"):
+        batches.every(settings(tmp_path))
+    for name in ("b.py", "a.py", "deep/c.py", "helper.py"):
+        path = tmp_path / "nb" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x = 1\n" if name == "helper.py" else "import marimo\napp = marimo.App()\n")
+    found = [Path("nb/a.py"), Path("nb/b.py"), Path("nb/deep/c.py")]
+    assert batches.every(settings(tmp_path)) == found
+    monkeypatch.chdir(tmp_path / "nb")
+    assert batches.every(settings(tmp_path))[0] == Path("a.py")  # from where we are
+    monkeypatch.setattr(batches, "MOST", 2)
+    with pytest.raises(errors.InvalidInput, match="more than 2 notebooks"):
+        batches.planned(settings(tmp_path), found, None, {}, publishing.Wish())

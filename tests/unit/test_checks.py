@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import responses
 
 from daglab import errors, processes, web
-from daglab.checks import deployment, endpoints, findings, running
+from daglab.checks import deployment, endpoints, findings, running, uploads
 from daglab.settings import config
 
 LONG = 30.0  # seconds: nothing here takes so long but for what hangs
@@ -665,3 +666,39 @@ def test_what_is_no_list_of_models(content: bytes) -> None:
     Response.content = content  # type: ignore[attr-defined]
     with pytest.raises(errors.Unreachable, match="no list of models"):
         endpoints.parse_models(Response, "http://x.test")
+
+
+@pytest.mark.parametrize(
+    ("broken", "status", "said"),
+    [
+        ([], "degraded", "has no code location"),
+        ([False, False], "ok", "2 of 2 loaded"),
+        ([True, False], "degraded", "1 of 2 loaded. l0: SyntaxError: wrong"),
+        ([True, True], "down", "0 of 2 loaded. l0: SyntaxError: wrong; l1"),
+    ],
+)
+def test_code_locations(broken: list[bool], status: str, said: str, dagster: Any, tmp_path: Path) -> None:
+    entries = dagster.answers["Workspace"]["workspaceOrError"]["locationEntries"]
+    good = entries[0]["locationOrLoadError"]
+    bad = {"__typename": "PythonError", "message": "SyntaxError: wrong"}
+    entries[:] = [
+        {"name": f"l{number}", "locationOrLoadError": bad if each else good} for number, each in enumerate(broken)
+    ]
+    settings = config.load({"dagster.url": dagster.url}, directory=tmp_path)
+    found = deployment.locations(findings.Inquiry(settings, time.monotonic() + LONG))
+    assert (found.status, said in found.detail) == (status, True), found
+
+
+@responses.activate
+def test_the_place_of_uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in (("ACCESS_KEY_ID", "AKID"), ("SECRET_ACCESS_KEY", "x"), ("ENDPOINT_URL", "http://s3.test")):
+        monkeypatch.setenv(f"AWS_{name}", text)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    responses.get("http://s3.test/box/", body="<ListBucketResult/>")
+    storage = {"export.cloud_storage.provider": "s3", "export.cloud_storage.bucket": "box"}
+    found = [
+        uploads.target(findings.Inquiry(config.load(each, directory=tmp_path), time.monotonic() + LONG))
+        for each in ({}, storage)
+    ]
+    assert [each.status for each in found] == ["skipped", "ok"]
+    assert found[1].detail.startswith("s3://box/ answers")

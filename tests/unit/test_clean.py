@@ -567,3 +567,30 @@ def test_killed_ones_are_finished_by_the_next(cli: Cli, project: Path) -> None:
     assert archived == set(text.values())
     left = [path.name for path in (project / ".daglab/archive").iterdir() if path.suffix != ".gz"]
     assert all(name.startswith(".") for name in left)
+
+
+def test_a_copy_that_does_not_read_back_leaves_the_file(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(project / ".daglab/logs/a.log", "text")
+    real, digests = cleaning._copied, iter([b"one", b"another"])
+
+    def copied(source: Any, target: Any = None) -> bytes:
+        real(source, target)
+        return next(digests)
+
+    monkeypatch.setattr(cleaning, "_copied", copied)
+    with pytest.raises(errors.NotGood, match="does not read back"):
+        cleaning.compressed(project, ".daglab/logs/a.log", "a.gz")
+    assert [*(project / cleaning.ARCHIVE).iterdir()] == []
+    assert (project / ".daglab/logs/a.log").read_text() == "text"
+
+
+def test_what_exports_stay_is_told_with_the_reason() -> None:
+    outcome = cleaning.Outcome()
+    gone = cleaning.export_record.Expired(
+        removed=("a",), sizes=(3,), changed=("b",), attached=("c",), failed=(("d", "x"),)
+    )
+    cleaning._add_exports(outcome, gone)
+    assert outcome.bytes == 3
+    assert [each["path"] for each in outcome.kept] == ["b", "c"]
+    assert "the page of an asset leads to it" in outcome.kept[1]["why"]
+    assert [each["path"] for each in outcome.failed] == ["d"]

@@ -211,3 +211,11 @@ def refuse(path: Path) -> None:
 
 def unset(file: Path) -> bool:
     return command.unset_key(file, "dagster.port", None, trusted=False)
+
+
+def test_a_list_goes_with_its_lines_and_what_stands_on_one_line_is_said() -> None:
+    text = "models:\n  - url: http://x\n    name: a\n  - url: http://y\nversion: 1\n"
+    assert config_edit.unset(text, ("models",), "f") == "version: 1\n"
+    with pytest.raises(errors.InvalidInput, match="nothing was changed") as caught:
+        config_edit.unset("dagster: {host: h, port: 1}\n", ("dagster", "port"), "f")
+    assert "take dagster.port out" in str(caught.value.hint)

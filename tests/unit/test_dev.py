@@ -757,3 +757,95 @@ def test_a_daemon_that_runs_already_is_the_only_one(
         other.kill()
     environment._start_daemon(plan, running(), None)  # type: ignore[arg-type]
     assert started == ["daemon"]
+
+
+# --- what else each of them says
+
+
+def test_a_port_that_is_roots_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bind(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", bind)
+    assert ports.is_free(80, "127.0.0.1") is False
+
+
+@pytest.mark.parametrize("trouble", ["a file", "somebody else's"])
+def test_where_no_port_can_be_held_it_is_taken_all_the_same(
+    trouble: str, free: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports.tempfile, "gettempdir", lambda: str(tmp_path))
+    folder = tmp_path / f"daglab-{os.getuid()}"
+    if trouble == "a file":
+        folder.write_text("")
+    else:
+        (tmp_path / "theirs").mkdir()
+        folder.symlink_to(tmp_path / "theirs")
+    assert choose(free) == free
+    assert list(tmp_path.rglob("port-*")) == []
+
+
+def test_how_each_is_started(tmp_path: Path) -> None:
+    wanted = services.Wanted(tmp_path, "python", "0.0.0.0", {}, "INFO")
+    plain = services.dagster(wanted, 3001).command
+    assert plain[:7] == ["python", "-m", "dagster_webserver", "--host", "0.0.0.0", "--port", "3001"]
+    assert not {"--path-prefix", "--read-only"} & {*plain}
+    careful = services.dagster(dataclasses.replace(wanted, prefix="/d", read_only=True), 3001).command
+    assert [*careful[-3:]] == ["--path-prefix", "/d", "--read-only"]
+    assert services.dashboard(wanted, 3030).command[-4:] == ["--quiet", "dashboard", "--port", "3030"]
+    assert services.dashboard(wanted, 3030).command[0] == sys.executable  # daglab's own, whatever the project has
+
+
+def test_a_record_of_events_that_can_not_be_read_names_no_notebook(tmp_path: Path) -> None:
+    (tmp_path / "nb.py").touch()
+    folder = tmp_path / ".daglab" / "events"
+    folder.mkdir(parents=True)
+    line = {"v": 1, "command": "scaffold", "detail": {"notebook": "nb.py"}}
+    (folder / "2026-01.jsonl").write_text(json.dumps(line) + "\n")
+    (folder / "2026-02.jsonl").mkdir()
+    assert services.last_notebook(tmp_path) == tmp_path / "nb.py"
+    assert services.choose_notebook(settings(tmp_path), str(tmp_path / "nb.py")) == tmp_path / "nb.py"
+
+
+def test_a_log_that_can_not_be_begun_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    service = processes.Service("dagster", ["true"], tmp_path, {}, tmp_path / "file" / "log")
+    with processes.keeper() as kept, pytest.raises(errors.InvalidInput, match="log can't be written"):
+        supervision.start(kept, service, 0, 1)
+
+
+def test_the_status_tells_what_each_uses(tmp_path: Path) -> None:
+    with record.held(tmp_path):
+        own = {"pid": os.getpid(), "url": "http://x"}
+        record.write(tmp_path, {"dagster": own, "marimo": {"pid": 2**22 + 1}, "daemon": "x"})
+        found = supervision.status(tmp_path)
+    assert found["running"] is True
+    assert (found["dagster"]["alive"], found["dagster"]["url"]) == (True, "http://x")
+    assert found["dagster"]["memory_bytes"] > 0
+    assert found["marimo"] == {"pid": 2**22 + 1, "alive": False}
+    assert not {"daemon", "mark", "boot"} & {*found}
+    assert supervision.status(tmp_path) == {"running": False}
+
+
+def test_stopping_one_that_was_stopped(tmp_path: Path) -> None:
+    """It hears the signal although it stands still; what it has started goes with it."""
+    code = (
+        "import sys, time; from pathlib import Path; from daglab.dev import record\n"
+        "with record.held(Path(sys.argv[1])):\n"
+        "    record.write(Path(sys.argv[1]), {'mark': '7' * 32, 'project': sys.argv[1]})\n"
+        "    print('up', flush=True)\n"
+        "    time.sleep(300)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    child = [sys.executable, "-c", "import time; time.sleep(300)"]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE) as running,
+        subprocess.Popen(child, env={**os.environ, record.MARK: "7" * 32}) as left,
+    ):
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"up\n"
+        os.kill(running.pid, signal.SIGSTOP)
+        assert record.stop(tmp_path) == "7" * 32
+        assert running.wait() == -signal.SIGTERM
+        assert left.wait() == -signal.SIGTERM
+    assert record.stop(tmp_path) is None

@@ -649,3 +649,98 @@ def test_ports_that_are_free(tmp_path: Path) -> None:
     found = only(machine.look_at_ports(project(tmp_path, f"marimo:\n  port: {number}\n")), "marimo.port")
     assert (found.status, found.detail) == ("ok", f"port {number} is free")
     assert ports.is_free(number, "127.0.0.1")
+
+
+def test_a_port_that_somebody_holds(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        number = holder.getsockname()[1]
+        found = only(machine.look_at_ports(project(tmp_path, f"dagster:\n  port: {number}\n")), "dagster.port")
+    assert found.status == "warning"
+    assert f"is held by process {os.getpid()}" in found.detail
+    assert "which is not dagster of this project" in found.detail
+
+
+def test_a_port_that_the_projects_own_dev_holds(tmp_path: Path) -> None:
+    mark = "6" * 32
+    code = "import socket, sys, time; s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()\n"
+    code += "print(s.getsockname()[1], flush=True); time.sleep(300)"
+    env = {**os.environ, record.MARK: mark}
+    with subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        number = int(holder.stdout.readline())
+        (tmp_path / ".daglab").mkdir()
+        record.write(tmp_path, {"mark": mark})
+        found = only(machine.look_at_ports(project(tmp_path, f"marimo:\n  port: {number}\n")), "marimo.port")
+        holder.kill()
+    assert (found.status, "is held by the daglab dev of this project" in found.detail) == ("ok", True)
+
+
+def test_a_dagster_yaml_that_is_no_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    for text in ("x" * (machine.LARGEST_CONFIG + 1), "a: [\n"):
+        (tmp_path / "dagster.yaml").write_text(text)
+        assert "problem" in [each.status for each in machine.look_at_home(project(tmp_path))]
+
+
+def test_a_deployment_that_answers(tmp_path: Path, dagster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    dagster.headers["Date"] = formatdate(usegmt=True)
+    found = {each.name: each for each in network.look(project(tmp_path, **{"dagster.url": dagster.url}))}
+    assert (found["clock"].status, found["proxy"].status) == ("ok", "ok")
+    dagster.status = 401
+    found = {each.name: each for each in network.look(project(tmp_path, **{"dagster.url": dagster.url}))}
+    assert (found["token"].status, found["clock"].status) == ("problem", "skipped")
+    assert found["token"].remedy
+    monkeypatch.setenv("DAGLAB_DAGSTER__AUTH__TYPE", "bearer")
+    monkeypatch.setenv("DAGLAB_DAGSTER__AUTH__TOKEN_ENV", "NO_SUCH_TOKEN")
+    (token,) = network.look(project(tmp_path, **{"dagster.url": dagster.url}))
+    assert (token.name, token.status) == ("token", "problem")
+    assert "DAGLAB_DAGSTER__AUTH__TOKEN_ENV" in token.detail
+
+
+@pytest.mark.parametrize(
+    ("answered", "is_dagster", "status"),
+    [(True, False, "warning"), (False, False, "warning"), (False, True, "problem")],
+)
+def test_a_proxy_between_this_machine_and_itself(
+    answered: bool, is_dagster: bool, status: str, dagster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://me:s3cret@proxy.test:3128")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(network.services, "answers", lambda *_: is_dagster)
+    (found,) = network.proxies(dagster.url, answered=answered)
+    assert found.status == status
+    assert "NO_PROXY=127.0.0.1" in str(found.remedy)
+    assert "s3cret" not in found.detail
+    assert [each.status for each in network.proxies("https://dagster.example", answered=True)] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ("echo No broken requirements found.", "ok", "No broken requirements found."),
+        ("true", "ok", "pip check finds nothing"),
+        (
+            "echo a 1 requires b; echo c 2 requires d; exit 1",
+            "problem",
+            "2 packages do not go together: a 1 requires b;",
+        ),
+        ("echo No module named pip >&2; exit 1", "skipped", "No module named pip"),
+        ("exit 1", "skipped", "pip says nothing"),
+        ("exec /bin/sleep 600", "skipped", "was not done after"),
+    ],
+)
+def test_packages_beside_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, status: str, said: str
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n[ \"$*\" = '-m pip check' ] || exit 9\n{body}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(packages, "CHECK_SECONDS", 0.5 if "sleep" in body else 60.0)
+    (found,) = packages.dependencies(project(tmp_path, **{"dagster.python": str(python)}))
+    assert (found.status, said in found.detail) == (status, True), found.detail
+    python.unlink()
+    (found,) = packages.dependencies(project(tmp_path, **{"dagster.python": str(python)}))
+    assert found.status == "skipped"

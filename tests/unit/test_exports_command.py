@@ -7,18 +7,20 @@ import json
 import os
 import stat
 import sys
+import webbrowser
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from daglab import cli as main_cli
 from daglab import errors, json_lines
 from daglab.commands import exports
-from daglab.exported import export_record, listing, opening, resigning, telling
+from daglab.exported import export_copies, export_record, listing, opening, resigning, retention, telling, verification
 from daglab.settings import config
 
 Cli = Callable[..., Any]
@@ -265,3 +267,66 @@ def test_what_was_renewed_before_a_signal_is_told(
     found = json.loads(capsys.readouterr().out)
     assert (stopped.value.code, found["error"]["code"], found["ok"]) == (143, "interrupted", False)
     assert [each["id"] for each in found["renewed"]] == calls[:1]
+
+
+# --- what a person sees
+
+
+@pytest.fixture
+def context() -> Any:
+    with click.Context(click.Command("exports")) as found:
+        yield found
+
+
+def copy_of(root: Path, identity: str) -> export_copies.Copy:
+    add(root, identity)
+    [found] = [each for each in export_record.copies(root) if each.id == identity and each.where == export_copies.CLOUD]
+    return found
+
+
+@pytest.mark.usefixtures("context")
+def test_links_that_would_be_renewed_are_listed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = copy_of(project, "abcdef0123456789")
+    aims = (("asset:a", None), ("asset:b", "eu"))
+    found = telling.due([resigning.Due(copy, {}, aims, NOW, 60), resigning.Due(copy, {}, (), NOW, 60)])
+    assert [each["attached"] for each in found] == [["asset:a", "asset:b@eu"], []]
+    assert [(each["id"], each["expires_at"]) for each in found] == [("abcdef0123456789", NOW.isoformat())] * 2
+    telling.show_due(found)
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in shown[2:]] == ["abcdef012345"] * 2
+    assert "asset:a" in shown[2]
+
+
+@pytest.mark.usefixtures("context")
+def test_what_stays_and_what_differs_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    kept = retention.Outcome()
+    kept.kept.append({"place": "s3://box/a.html", "why": "it is the latest attachment of asset:a"})
+    telling.show_expired(kept)
+    assert capsys.readouterr() == ("", "s3://box/a.html stays: it is the latest attachment of asset:a.\n")
+    found = verification.Outcome(compared={export_copies.LOCAL: 2, export_copies.CLOUD: 1})
+    found.add("missing", "nb.html", "the HTML is gone")
+    found.fail("s3://box", errors.Unreachable("Nothing answers.", "h"))
+    found.out_of_sight.append("https://x.test/a.html")
+    telling.show_verified(found)
+    out, err = capsys.readouterr()
+    assert ["missing", "nb.html", "the", "HTML", "is", "gone"] in [line.split() for line in out.splitlines()]
+    assert out.endswith("Compared 2 files and 1 object: 1 difference.\n")
+    assert "Warning: s3://box could not be read: Nothing answers." in err
+    assert "https://x.test/a.html was uploaded to a presigned address" in err
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"), [(True, None), (False, "it did not start"), (webbrowser.Error("none here"), "none here")]
+)
+def test_a_browser_that_does_not_start_is_said(answer: Any, why: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def start(address: str) -> bool:
+        asked.append(address)
+        if isinstance(answer, Exception):
+            raise answer
+        return bool(answer)
+
+    monkeypatch.setattr(webbrowser, "open", start)
+    assert opening.show("file:///a.html") == why
+    assert asked == ["file:///a.html"]

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from daglab import events
+from daglab import errors, events
 from daglab.figures import days, retention, summary
 
 Json = dict[str, Any]
@@ -323,3 +323,27 @@ def test_a_reset_puts_all_aside_and_loses_nothing(project: Path) -> None:
 def test_a_reset_of_nothing(project: Path) -> None:
     assert retention.reset(project, NOW) == []
     assert os.listdir(project / ".daglab" / "events") == []
+
+
+def test_a_month_that_can_not_be_put_aside_is_told_and_one_that_is_gone_is_not(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(project, 3)
+    fill(project, 3, month="2025-04")
+    real = os.rename
+
+    def rename(source: Any, target: Any) -> None:
+        if "2025-03" in str(source):
+            raise FileNotFoundError
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    assert [path.name for path in retention.reset(project, NOW)] == ["2025-04.jsonl"]
+
+    def refused(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "rename", refused)
+    with pytest.raises(errors.InvalidInput, match=r"2025-03\.jsonl can't be put aside: Permission denied"):
+        retention.reset(project, NOW)
+    assert path_of(project).exists()

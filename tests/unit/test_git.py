@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daglab import git
+from daglab import errors, git
 
 
 @pytest.fixture
@@ -80,3 +80,70 @@ def test_git_gets_the_environment_that_is_given(tmp_path: Path, monkeypatch: pyt
     assert "MARK=1" in seen
     assert "hunter2222" not in seen
     assert "/elsewhere" not in seen
+
+
+def staged(root: Path) -> list[str]:
+    return run(root, "diff", "--cached", "--name-only").splitlines()
+
+
+@pytest.fixture
+def named(repository: Path) -> Path:
+    for name, value in (("user.name", "Some\tBody"), ("user.email", "e@example.com")):
+        run(repository, "config", name, value)
+    (repository / "other.py").write_text("1\n")
+    run(repository, "add", "other.py")
+    return repository
+
+
+@pytest.mark.parametrize("name", ["nb.py", "new [1].py"])
+def test_one_file_is_committed_and_what_is_staged_stays_staged(named: Path, name: str) -> None:
+    (named / name).write_text("2\n")
+    assert git.is_modified(named / name, os.environ) is (name == "nb.py")
+    git.commit_file(named / name, "A notebook", os.environ)
+    assert run(named, "show", "--name-only", "--format=%s").split("\n\n") == ["A notebook", name]
+    assert staged(named) == ["other.py"]
+    head = run(named, "rev-parse", "HEAD")
+    git.commit_file(named / name, "Again", os.environ)
+    assert run(named, "rev-parse", "HEAD") == head  # as it was: there is nothing to commit
+
+
+@pytest.mark.parametrize("name", ["nb.py", "new.py"])
+@pytest.mark.parametrize(("hook", "said"), [("echo no tabs here >&2", "no tabs here"), ("", "it gave no reason")])
+def test_a_file_that_a_hook_refuses_is_to_git_what_it_was(named: Path, name: str, hook: str, said: str) -> None:
+    path = named / ".git" / "hooks" / "pre-commit"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{hook}\nexit 1\n")
+    path.chmod(0o755)
+    before, head = run(named, "ls-files", "--stage"), run(named, "rev-parse", "HEAD")
+    (named / name).write_text("2\n")
+    with pytest.raises(errors.NotGood, match=said):
+        git.commit_file(named / name, "m", os.environ)
+    assert (run(named, "ls-files", "--stage"), run(named, "rev-parse", "HEAD")) == (before, head)
+    assert (named / name).read_text() == "2\n"
+
+
+def test_what_git_says_of_a_folder(named: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (named / ".gitignore").write_text("*.log\n")
+    assert git.author(named, os.environ) == "Some Body"
+    assert (git.is_inside(named, os.environ), git.is_inside(tmp_path, os.environ)) == (True, False)
+    assert git.ignored(named, os.environ, ["a.log", "b.py"]) == ["a.log"]
+    assert git.is_modified(named / "unknown.py", os.environ) is False
+    assert git.is_modified(tmp_path / "elsewhere.py", os.environ) is False
+    monkeypatch.setenv("PATH", os.devnull)  # no git
+    assert git.author(named, os.environ) is None
+    assert git.ignored(named, os.environ, ["a.log"]) == []
+    assert git.is_modified(named / "nb.py", os.environ) is True  # nobody can tell
+    assert git.is_modified(tmp_path / "elsewhere.py", os.environ) is False
+
+
+def test_a_git_that_takes_too_long_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "bin" / "git"
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\nexec /bin/sleep 600\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(git, "TIMEOUT", 0.05)
+    monkeypatch.setenv("PATH", str(fake.parent))
+    asked = git.look(tmp_path / "nb.py", os.environ)
+    assert asked is not None
+    assert git.found(asked) is None
+    assert asked.returncode == -9

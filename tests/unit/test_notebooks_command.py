@@ -150,3 +150,21 @@ def test_without_any(project: Path, cli: Cli) -> None:
 def test_a_folder_outside_of_the_project_is_refused(project: Path, cli: Cli) -> None:
     (project / "daglab.yaml").write_text("notebooks_dir: ../elsewhere\n")
     assert cli("notebooks", cwd=project).exit_code == 7
+
+
+def test_one_that_nobody_may_read_is_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scaffold(project)
+
+    def refused(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(inventory.files, "read_own", refused)
+    assert listed(project)[f"{FOLDER}/orders.py"]["problem"] == "It can't be read: Permission denied."
+
+
+def test_no_more_are_looked_at_than_a_person_could(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inventory, "MOST", 2)
+    for name in ("a.py", "b.py", "c.py", "deep/d.py"):
+        (project / FOLDER / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / FOLDER / name).write_text(PLAIN)
+    assert list(listed(project)) == [f"{FOLDER}/a.py", f"{FOLDER}/b.py"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import unicodedata
 from pathlib import Path
@@ -155,3 +156,32 @@ def test_a_cell_is_one_line_as_it_is(columns: Any, capfd: pytest.CaptureFixture[
 def test_no_rows_are_no_table(capfd: pytest.CaptureFixture[str]) -> None:
     output.table([], ["Key"])
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_line_is_put_in_place_of_the_one_before(command_line: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    output.replaceable("1 of 2")
+    output.replaceable("2 of 2")
+    assert capfd.readouterr() == ("", "\r1 of 2\x1b[K\r2 of 2\x1b[K")
+    output.set_meta("quiet")
+    output.replaceable("3")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_pieces_are_printed_as_they_are(command_line: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    for text in ("no end", " of a line\n", "\x1b[2J"):
+        output.piece(text)
+    assert capfd.readouterr().out == "no end of a line\n\\x1b[2J"
+
+
+def test_a_reader_that_does_not_read_keeps_nobody_waiting(command_line: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    monkeypatch.setattr(output, "_hasty", [])
+    with open(write, "w", encoding="utf-8") as stderr, open(read, "rb") as reader:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        output.drop_when_full()
+        for number in range(40):
+            output.note(f"{number} {'x' * 4000}")
+        stderr.close()
+        lines = reader.read().split(b"\n")
+    assert lines[0].startswith(b"0 xxx")
+    assert 1 < len(lines) < 40

@@ -107,3 +107,13 @@ def test_a_folder_however_it_is_written(mark: str, tmp_path: Path) -> None:
             wait_until(lambda: process_table.marked("TABLE_HOME", text), "it is up")  # noqa: B023
             assert process_table.with_folder("TABLE_HOME", folder) == {process.pid}
             process.kill()
+
+
+def test_without_a_table_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS."""
+    monkeypatch.setattr(process_table, "PROC", tmp_path / "none")
+    assert (process_table.look(), process_table.boot(), process_table.command(os.getpid())) == ({}, "", [])
+    assert process_table.started(os.getpid()) is None
+    assert process_table.listens([os.getpid()], 1) is None
+    assert process_table.listeners(1) == set()
+    assert process_table.open_files() == set()

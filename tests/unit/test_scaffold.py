@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from daglab import errors
-from daglab.authoring import scaffolds
+from daglab.authoring import definitions, notebook_templates, scaffolds
 from daglab.deployment import entities, selection
 from daglab.settings import config
 
@@ -302,3 +302,162 @@ def test_a_name_that_is_no_notebook_s(tmp_path: Path, name: str) -> None:
         scaffolds.write(project(tmp_path), asset("orders"), PLAIN, name=name)
     assert caught.value.hint
     assert os.listdir(tmp_path) == ["daglab.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("given", "target", "recorded"),
+    [
+        ({"collection": "Docs"}, scaffolds.Target(collection="Docs"), "collection:Docs"),
+        ({"job": "report"}, scaffolds.Target(job="report"), "job:report"),
+        ({"asset": "a/b"}, asset("a", "b"), "asset:a/b"),
+        ({"chosen": "a/b, c"}, scaffolds.Target((("a", "b"), ("c",))), "asset:a/b,c"),
+        ({"chosen": "group:sales and not group:x"}, scaffolds.Target(selection="group:sales and not group:x"), None),
+    ],
+)
+def test_what_a_notebook_is_for(given: dict[str, str], target: scaffolds.Target, recorded: str | None) -> None:
+    found = scaffolds.read_target(
+        given.get("asset"), given.get("job"), given.get("chosen"), collection=given.get("collection")
+    )
+    assert found == target
+    assert found.recorded == (recorded or f"selection:{given['chosen']}")
+
+
+@pytest.mark.parametrize("given", [(None, None, None, None), ("a", "b", None, None), (None, "j", None, "Docs")])
+def test_a_notebook_is_for_one_thing(given: tuple[str | None, ...]) -> None:
+    with pytest.raises(errors.WrongUsage, match="only one"):
+        scaffolds.read_target(*given)
+    with pytest.raises(errors.WrongUsage, match="The selection is not valid"):
+        scaffolds.read_target(None, None, "group:(", None)
+
+
+# --- templates of one's own
+
+
+def template(root: Path, text: str, name: str = "mine") -> str:
+    path = root / notebook_templates.FOLDER / f"{name}{notebook_templates.SUFFIX}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return name
+
+
+def test_a_projects_template_hides_daglabs(tmp_path: Path) -> None:
+    template(tmp_path, "{# Ours #}\n", "default")
+    template(tmp_path, "no comment\n")
+    (tmp_path / "outside").write_text("{# Not ours #}\n")
+    (tmp_path / notebook_templates.FOLDER / f"link{notebook_templates.SUFFIX}").symlink_to("/etc/hostname")
+    found = {each.name: (each.what, each.is_own) for each in notebook_templates.every(tmp_path)}
+    assert (found["default"], found["mine"]) == (("Ours", True), ("", True))
+    assert "link" not in found
+    assert not found["minimal"][1]
+    with pytest.raises(errors.InvalidInput, match="no template 'minmal'") as caught:
+        notebook_templates.find(tmp_path, "minmal")
+    assert "minimal" in str(caught.value.hint)
+    with pytest.raises(errors.NotSetUp, match=r"no template ./none\.py\.j2"):
+        notebook_templates.find(tmp_path, "./none.py.j2")
+    path = tmp_path / notebook_templates.FOLDER / f"mine{notebook_templates.SUFFIX}"
+    assert notebook_templates.find(tmp_path, str(path)).path == path
+
+
+def test_daglabs_template_is_copied_once_to_be_changed(tmp_path: Path) -> None:
+    own = notebook_templates.find(tmp_path, "minimal")
+    path = notebook_templates.eject(tmp_path, "minimal")
+    assert path.read_text() == own.path.read_text()
+    with pytest.raises(errors.Taken, match="is there already"):
+        notebook_templates.eject(tmp_path, "minimal")
+    root = tmp_path / "project"
+    (root / notebook_templates.FOLDER).parent.mkdir(parents=True)
+    (root / notebook_templates.FOLDER).symlink_to(tmp_path)
+    with pytest.raises(errors.InvalidInput, match="outside of the project"):
+        notebook_templates.eject(root, "minimal")
+    assert not list(tmp_path.glob(f"*{notebook_templates.SUFFIX}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = 1\n{% if %}", r"mine\.py\.j2:2"),
+        ("{{ nobody_gives_this }}", "nobody_gives_this"),
+        ("{{ 1 / 0 }}", "ZeroDivisionError"),
+        ("x = 1\nif\n", "it makes no Python: .*: if"),
+        ("x = 1\n", "it makes no marimo notebook"),
+    ],
+)
+def test_a_template_that_can_not_be_filled_is_told_and_where(tmp_path: Path, text: str, said: str) -> None:
+    wishes = scaffolds.Wishes(template=template(tmp_path, text))
+    with pytest.raises(errors.InvalidInput, match=said) as caught:
+        scaffolds.notebook(tmp_path, asset("a"), "nb/a.py", wishes)
+    assert "--eject" in str(caught.value.hint)
+
+
+def test_a_template_that_makes_no_sound_notebook_writes_none(tmp_path: Path) -> None:
+    own = "import marimo\napp = marimo.App()\n\n@app.cell\ndef _():\n    x = {{ n | py }}\n    return (x,)\n\n"
+    wishes = scaffolds.Wishes(template=template(tmp_path, own), variables=scaffolds.variables(["n=3"]))
+    path, _, _ = scaffolds.write(project(tmp_path), asset("a"), wishes)
+    assert '    x = "3"\n' in path.read_text()
+    template(tmp_path, own + own.partition("\n\n")[2])  # two cells that define x
+    with pytest.raises(errors.InvalidInput, match="makes no sound notebook"):
+        scaffolds.write(project(tmp_path), asset("b"), wishes)
+    assert not path.with_name("asset_b.py").exists()
+
+
+def test_values_for_a_template(tmp_path: Path) -> None:
+    for wrong in ("no-name=1", "1=1"):
+        with pytest.raises(errors.WrongUsage, match="can't be a name in a template"):
+            scaffolds.variables([wrong])
+    with pytest.raises(errors.WrongUsage, match="title is daglab's own value"):
+        notebook(asset("a"), "nb/a.py", scaffolds.Wishes(template="minimal", variables={"title": "x"}))
+    with pytest.raises(errors.InvalidInput, match="is not the name of a notebook"):
+        scaffolds.place(project(tmp_path), asset("a"), "two\nlines.py")
+
+
+# --- the project's definitions
+
+
+@pytest.mark.parametrize(
+    ("workspace", "location", "module"),
+    [
+        ("load_from: [{python_module: shop.definitions}]", None, "shop.definitions"),
+        ("load_from: [{python_file: {relative_path: defs.py, location_name: l}}]", "l", "defs.py"),
+        ("load_from: [{python_module: a}, {python_module: {module_name: b}}]", "b", "b"),
+        ("load_from: [{python_module: a}, {python_module: b}]", None, None),
+        ("load_from: [7, {grpc_server: {port: 4000}}, {python_module: {}}, {python_module: a}]", None, "a"),
+        ("load_from: 7", None, None),
+        ("[", None, None),
+    ],
+)
+def test_the_module_that_a_workspace_names(
+    tmp_path: Path, workspace: str, location: str | None, module: str | None
+) -> None:
+    (tmp_path / "workspace.yaml").write_text(workspace)
+    assert definitions.find(tmp_path, location) == module
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("echo noise; echo null", None),
+        ("echo '\"it holds no Definitions\"'", "it holds no Definitions"),
+        ("echo first >&2; echo last words >&2; exit 3", "last words"),
+        ("echo '{'; exit 3", "Python ended with 3"),
+    ],
+)
+def test_a_module_that_can_not_be_used_is_told_with_the_cause(tmp_path: Path, body: str, said: str | None) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{body}\n")
+    python.chmod(0o755)
+    settings = config.load({"dagster.python": str(python)}, directory=tmp_path, environ={})
+    if said is None:
+        definitions.require(settings, "shop", tmp_path / "nb.py")
+        return
+    with pytest.raises(errors.NotGood, match=said):
+        definitions.require(settings, "shop", tmp_path / "nb.py")
+
+
+def test_an_import_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexec /bin/sleep 600\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(definitions, "TIMEOUT", 0.2)
+    settings = config.load({"dagster.python": str(python)}, directory=tmp_path, environ={})
+    with pytest.raises(errors.NotGood, match="it does not end"):
+        definitions.require(settings, "shop", tmp_path / "nb.py")
