@@ -733,3 +733,9 @@ def test_a_port_that_is_taken() -> None:
         port = other.getsockname()[1]
         with pytest.raises(errors.Taken, match=f"Port {port} is taken"):
             server.make(port, lambda _: routes.refused(404, "x"))
+
+
+@pytest.mark.parametrize("address", [None, 7, "http://[half", "javascript:alert(1)", "http:/x", "file:///etc/passwd"])
+def test_only_addresses_of_the_web_become_links(address: object) -> None:
+    assert pages._link(address) is None
+    assert pages._link("https://x.test/a") == "https://x.test/a"

@@ -849,3 +849,12 @@ def test_stopping_one_that_was_stopped(tmp_path: Path) -> None:
         assert running.wait() == -signal.SIGTERM
         assert left.wait() == -signal.SIGTERM
     assert record.stop(tmp_path) is None
+
+
+def test_without_a_table_of_processes_the_number_alone_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS."""
+    monkeypatch.setattr(process_table, "PROC", tmp_path / "none")
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"]) as running:
+        assert record._lives({"pid": running.pid})
+        running.kill()
+    assert not record._lives({"pid": running.pid})
