@@ -16,7 +16,7 @@ import requests
 import responses
 
 from daglab import errors, files, git, json_lines, notebooks, parse
-from daglab.attaching import attach, observations
+from daglab.attaching import asset_checks, attach, observations
 from daglab.deployment import dagster_api
 from daglab.exported import evidence, export_record, latest, resigning, retention, verification
 from daglab.exporting import export_locks, exports, publishing, unchanged, uploads
@@ -246,6 +246,28 @@ def test_an_export_that_broke_off_goes_on_and_does_nothing_twice(
     assert result["git"] == {"commit": "abc", "dirty": True}  # as it was when the notebook ran
     assert (len(shop.reported("observation")), len(shop.reported("check"))) == (1, 1)
     assert export_record.unfinished(settings.root) == []
+
+
+@pytest.mark.parametrize("module", [attach, asset_checks])
+def test_what_had_arrived_before_it_broke_off_is_found_and_not_sent_again(
+    module: Any, api: dagster_api.DagsterApi, settings: config.Config, shop: Shop, export: exports.Export
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "_read_back", killed)  # it was sent
+        patched.setattr("daglab.exporting.publication.record", lambda _: None)
+        with pytest.raises(Killed):
+            publishing.publish(settings, export, wish(api))
+    left = publishing.unfinished(settings, export.notebook, export.output, {}, wish(api))
+    assert left is not None
+    result = publishing.publish(settings, left, wish(api))
+    assert (len(result["attached"]), len(result["check"])) == (1, 1)
+    assert (len(shop.reported("observation")), len(shop.reported("check"))) == (1, 1)
 
 
 @pytest.mark.parametrize("deaf", [False, True])
