@@ -43,7 +43,7 @@ def stream(text: str, name: str = "stdout", mimetype: str = "text/plain") -> dic
     return {"type": "stream", "name": name, "text": text, "mimetype": mimetype}
 
 
-def element(name: str, content: str = "", **arguments: Any) -> str:
+def element(name: str, content: str = "", /, **arguments: Any) -> str:
     """An element of marimo's, its arguments as JSON in attributes."""
     from html import escape
 
