@@ -57,7 +57,8 @@ def passing(text: str) -> None:
 
 
 def _print(lines: Lines) -> None:
-    output.text("\n".join([*lines(output.width()), ""]) + "\n")
+    output.text("\n".join(lines(output.width())))
+    output.raw("\n")  # a blank line between two blocks
 
 
 def _redraw(lines: Lines) -> None:

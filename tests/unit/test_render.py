@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import markupsafe
 import pytest
 
 from daglab import render
@@ -109,3 +110,59 @@ def test_every_template_of_the_package_parses() -> None:
     assert names
     for name in names:
         environment.get_template(name)
+
+
+def test_a_page_takes_every_value_for_text_but_markup(template: Any) -> None:
+    render._pages.cache_clear()
+    name = template("x.html.j2", "<p>{{ text }}{{ html }}</p>")
+    try:
+        assert render.page(name, text="<b>", html=markupsafe.Markup("<i>")) == "<p>&lt;b&gt;<i></p>"
+    finally:
+        render._pages.cache_clear()  # the package's own templates come next
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Any:
+    """A project's templates with these texts, beside a file that is none of them."""
+    own = tmp_path / "own"
+    own.mkdir()
+    (tmp_path / "secret.j2").write_text("secret")
+
+    def make(**texts: str) -> dict[str, Path]:
+        for name, text in texts.items():
+            (own / f"{name}.j2").write_text(text)
+        return {"own": own}
+
+    return make
+
+
+def test_somebody_else_s_template_extends_another_and_writes_values_as_literals(folders: Any) -> None:
+    base = "{% block a %}{% endblock %}b = {{ each | py }}\n"
+    made = folders(
+        base=base,
+        x="{% extends 'own/base.j2' %}{% block a %}{% for k in n.k %}a{{ loop.index }} = {{ k | py }}\n"
+        "{% endfor %}{% endblock %}",
+    )
+    text = render.render_from(made, "own/x.j2", {"each": 1, "n": {"k": ['"', "{{ 7 }}"]}})
+    assert text == 'a1 = \'"\'\na2 = "{{ 7 }}"\nb = 1\n'
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ text }}", "{{ texts[0] }}", "{{ mapping.key }}", "{% for k in mapping %}{{ k }}{% endfor %}"]
+)
+def test_a_text_that_is_written_without_the_filter_is_an_error(folders: Any, text: str) -> None:
+    values = {"text": "import os", "texts": ["import os"], "mapping": {"key": "import os"}}
+    with pytest.raises(jinja2.TemplateRuntimeError, match=r"write '(import os|key)' by the filter py"):
+        render.render_from(folders(x=text), "own/x.j2", values)
+
+
+@pytest.mark.parametrize("name", ["own/../secret.j2", "other/x.j2", "own/", "own/none.j2", "/secret.j2"])
+def test_a_template_outside_of_its_folders_is_not_found(folders: Any, name: str) -> None:
+    with pytest.raises(jinja2.TemplateNotFound):
+        render.render_from(folders(x="{% include '" + name + "' %}"), "own/x.j2", {})
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, {1}, jinja2.Undefined(name="forgotten"), object()])
+def test_what_has_no_literal_can_t_stand_in_code(value: object) -> None:
+    with pytest.raises((TypeError, jinja2.UndefinedError), match=r"can't stand in code|is undefined"):
+        render.python_literal(value)
