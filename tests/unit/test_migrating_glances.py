@@ -32,15 +32,15 @@ def look(code: str) -> glances.Glance:
         ("from a import b, c as d\nfrom e import *", "b d", "", ""),
         ("try:\n    pass\nexcept T as e:\n    e", "e", "T", ""),
         (
-            "match v:\n  case [a, *rest]:\n    pass\n  case {'k': b, **more}:\n    pass\n  case c:\n    c",
-            "a b c more rest",
+            "match v:\n  case [a, *rest]:\n    pass\n  case {'k': b, **m}:\n    pass\n  case c:\n    c",
+            "a b c m rest",
             "v",
             "",
         ),
         ("match v:\n    case [1, *_] | {'k': 1}:\n        pass", "", "v", ""),
         ("def f(a, /, b: T = d, *c, k=e, **g) -> R:\n    return a, b, c, k, g, h", "f", "R T d e", "h"),
         (
-            "@deco\ndef f():\n  x = 1\n  def g():\n    return x, y\n  import m\n  try:\n    m\n  except E as err:\n    err",
+            "@deco\ndef f():\n  x = 1\n  def g():\n    return x, y\n  import m\n  try:\n    m\n  except E as e:\n    e",
             "f",
             "deco",
             "E y",

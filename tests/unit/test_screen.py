@@ -19,8 +19,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((20, 3)))
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.delenv("LINES", raising=False)
-    for stream in (sys.stdout, sys.stderr):
-        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda _: True)  # the streams themselves are others in a test
 
 
 def test_without_a_terminal_one_block_follows_the_other(capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,7 +66,7 @@ def test_what_is_held_is_drawn_anew_when_the_terminal_has_another_size(terminal:
 
     before = signal.getsignal(signal.SIGWINCH)
     with pytest.raises(KeyError):
-        screen.hold(draw, lambda width: ["x"], 60)
+        screen.hold(draw, lambda width: ["x"], 5)
     assert drawn == [1, 1, 1]
     assert signal.getsignal(signal.SIGWINCH) is before
 
