@@ -92,24 +92,16 @@ def _shells(draft: cells.Draft) -> cells.Draft:
         source = Source(cell.code)
         guarded = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.Try) for inner in ast.walk(node)}
         statements = {id(node.value): node for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-        number = cell.origins[0] if cell.origins else None
+        asked: set[ast.AST] = set()
         for node in upwards(tree):
             if found.get(node) == _SHELL and isinstance(node, ast.Name) and id(node) not in guarded:
                 name = "daglab__get_ipython" if node.id == "get_ipython" else node.id
                 source.replace(node, name)
-                notes.append(
-                    cells.Note(
-                        "display",
-                        "get_ipython() gives None in marimo, where no IPython runs: take out what asks it.",
-                        number,
-                        True,
-                    )
-                )
+                asked.add(node)
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Call):
                 if found.get(node.value.func) == _SHELL and node.attr == "user_ns":
                     source.replace(node, "globals()")
-                    while notes and notes[-1].cell == number and "get_ipython" in notes[-1].text:
-                        notes.pop()
+                    asked.discard(node.value.func)
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and id(node) in statements:
                 inner = node.func.value
                 if (
@@ -118,8 +110,12 @@ def _shells(draft: cells.Draft) -> cells.Draft:
                     and found.get(inner.func) == _SHELL
                 ):
                     source.replace(node, "None")
+                    asked.discard(inner.func)
+        if asked:
+            said = "get_ipython() gives None in marimo, where no IPython runs: take out what asks it."
+            notes.append(cells.Note("display", said, _number(cell), True))
         made.append(dataclasses.replace(cell, code=source.edited()))
-    return cells.with_notes(dataclasses.replace(draft, cells=tuple(made)), *dict.fromkeys(notes))
+    return cells.with_notes(dataclasses.replace(draft, cells=tuple(made)), *notes)
 
 
 def remembered(draft: cells.Draft) -> cells.Draft:
