@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import random
 from pathlib import Path
@@ -186,3 +187,66 @@ def test_a_class_below_the_one_it_needs_is_a_cell_like_others() -> None:
 )
 def test_a_literal_shown_as_markdown_is_in_a_form_that_marimo_leaves(code: str, expected: str | None) -> None:
     assert literals.steady(code) == (code if expected is None else expected)
+
+
+def commented(made: cells.Draft) -> list[str]:
+    return [each.code for each in made.cells]
+
+
+def test_what_marimo_refuses_for_good_is_kept_as_text_and_told() -> None:
+    made = refusals.answered(draft("a = 1", "b = 2"), [refusals.Refusal("MB001", "no cell.", (1,))])
+    assert [(note.cell, note.text, note.needs_person) for note in made.notes] == [
+        (2, "Kept as text: marimo refuses it: no cell.", True)
+    ]
+    assert "import marimo as mo" in commented(made)[0]
+    assert [each.kind for each in made.cells[1:]] == ["code", "markdown"]
+    assert "b = 2" in commented(made)[-1]
+
+
+def test_what_is_kept_is_a_comment_where_the_notebook_has_a_mo_of_its_own() -> None:
+    made = refusals.answered(draft("mo = 1", "b = 2\n\nc"), [refusals.Refusal("MB001", "no.", (1,))])
+    assert commented(made) == [
+        "mo = 1",
+        "_kept = None\n# Kept as text: marimo refuses it: no.\n# b = 2\n#\n# c",
+    ]
+
+
+def test_cells_that_overlap_become_one_and_text_between_them_stands_before_it() -> None:
+    drafted = draft("a = 1", "b = a; a", "a = 2", "b = 3", "c = 4")
+    drafted = dataclasses.replace(
+        drafted, cells=(*drafted.cells[:1], cells.Cell("words", "markdown", (9,)), *drafted.cells[1:])
+    )
+    refused = [refusals.Refusal("MB002", "", (0, 3)), refusals.Refusal("MB002", "", (2, 4))]
+    made = refusals.answered(drafted, refused)
+    assert [each.code for each in made.cells if each.kind == "markdown"] == ["words"]
+    assert [each.code for each in made.cells][-2:] == ["a = 1\nb = a; a\na = 2\nb = 3", "c = 4"]
+
+
+def test_cells_are_not_joined_where_mo_is_the_notebook_s_or_the_whole_is_no_python() -> None:
+    twice = refusals.Refusal("MB002", "two of a.", (0, 1))
+    own = refusals.answered(draft("mo = a = 1", "a = 2"), [twice])
+    assert commented(own)[0] == "mo = a = 1"
+    assert commented(own)[1].startswith("_kept = None\n")
+    broken = refusals.answered(draft("a = 1\nawait x", "from __future__ import annotations\na = ("), [twice])
+    assert [each.kind for each in broken.cells[1:]] == ["code", "markdown"]
+
+
+def test_cells_of_comments_alone_are_text_and_empty_ones_are_gone() -> None:
+    made = refusals.without_empty(draft("a = 1", "# words", "pass  # here", " ", "pass\n'x'"))
+    assert [(each.kind, each.origins) for each in made.cells] == [
+        ("code", ()),
+        ("code", (1,)),
+        ("markdown", (2,)),
+        ("code", (3,)),
+        ("code", (5,)),
+    ]
+    assert [note.text for note in made.notes] == ["Kept as text: it holds only comments."]
+    same = draft("a = 1")
+    assert refusals.without_empty(same) is same
+
+
+@pytest.mark.parametrize("code", ["if a:\n    b(", "if a:\n    b\nc = 1", "x = 'if'", "# if"])
+def test_what_ends_in_no_branch_is_left_alone(code: str) -> None:
+    assert [each.code for each in refusals.foreseen(draft(code)).cells] == [code]
+    words = cells.Draft(draft().original, (cells.Cell("if a:\n    b", "markdown"),))
+    assert refusals.foreseen(words) == words

@@ -224,3 +224,88 @@ def test_an_interact_that_is_not_known_stays_and_is_told(code: str) -> None:
     made_ = draft("from ipywidgets import interact", "def f(x):\n    return x", code)
     assert made_.cells[-1].code == code
     assert any(note.needs_person for note in made_.notes)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "w.IntSlider(**given)",
+        "w.IntSlider(value=True)",
+        "w.IntSlider(value=1.5)",
+        "w.IntSlider(min=5, max=1)",
+        "w.IntRangeSlider()",
+        "w.IntRangeSlider(value=(1, 2, 3))",
+        "w.IntRangeSlider(value=(1, 'b'))",
+        "w.IntRangeSlider(value=(5, 2))",
+        "w.IntRangeSlider(value=(2, 500))",
+        "w.Checkbox(value=x)",
+        "w.Checkbox(1)",
+        "w.Text(value='a', unheard=1)",
+        "w.Dropdown(['a'])",
+        "w.Dropdown(options=[('a', 1), 'b'])",
+        "w.Dropdown(options='ab')",
+        "w.Dropdown(options=[])",
+        "w.Dropdown(options={1: 2})",
+        "w.Dropdown(options=['a'], value='b')",
+        "w.Dropdown(options=[1], value=True)",
+        "w.Dropdown(options=['a'], value=x)",
+        "w.SelectMultiple(options=x)",
+        "w.SelectMultiple(options=['a'], value=x)",
+        "w.SelectMultiple(options=['a'], value=['b'])",
+        "w.DatePicker(value=None)",
+        "w.VBox(children)",
+        "w.VBox([a], unheard=1)",
+        "w.HTML()",
+    ],
+)
+def test_arguments_without_a_counterpart_leave_a_control_as_it_is(code: str) -> None:
+    found = draft("import ipywidgets as w", f"s = {code}")
+    assert found.cells[-1].code == f"s = {code}"
+    assert any(note.needs_person for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("abbreviation", "default"),
+    [
+        (True, "x"),
+        ("x", 1),
+        ((5, 1), ...),
+        ((0, 10, 0), ...),
+        ((0, 10), 11),
+        ((0, 10), 1.5),
+        ((0, 10), True),
+        ((1, 2, 3, 4), ...),
+        (("a", "b"), ...),
+        ([], ...),
+        (["a"], "b"),
+        (None, ...),
+    ],
+)
+def test_abbreviations_that_interact_would_refuse_or_start_otherwise_are_not_taken(
+    abbreviation: object, default: object
+) -> None:
+    assert interacts.abbreviated(abbreviation, default) is None
+
+
+def test_a_decorator_makes_controls_too_and_a_button_a_form() -> None:
+    parts = made("from ipywidgets import interact", "@interact(x=2)\ndef f(x, y=True):\n    return x\nlast = 1")
+    assert parts[0].startswith("def f(x, y=True):\n    return x\n")
+    assert "'x': mo.ui.slider(" in parts[0]
+    assert "'y': mo.ui.checkbox(value=True)" in parts[0]
+    assert parts[1:] == ["f(**f_controls.value)", "last = 1"]
+    parts = made("from ipywidgets import interact_manual", "f_controls = 1", "interact_manual(lambda x: x, x=2)")
+    assert parts[-1] == "(lambda x: x)(**controls.value) if controls.value is not None else None"
+    assert ".form()" in parts[-2]
+
+
+def test_a_parameter_may_be_a_control_itself() -> None:
+    parts = made("from ipywidgets import *", "def f(x):\n    return x", "interact(f, x=IntSlider(value=3))")
+    assert "'x': mo.ui.slider(start=0, stop=100, step=1, value=3)" in parts[-2]
+    for code in ("interact(f, x=IntRangeSlider(value=(2, 5)))", "interact(f, x=Play())"):
+        assert made("from ipywidgets import *", "def f(x):\n    return x", code)[-1] == code
+
+
+@pytest.mark.parametrize("own", ["*x", "**x", "x, /"])
+def test_a_function_of_other_parameters_is_not_taken_apart(own: str) -> None:
+    code = "interact(f, x=3)"
+    assert made("from ipywidgets import interact", f"def f({own}):\n    return x", code)[-1] == code
