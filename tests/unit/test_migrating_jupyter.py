@@ -349,3 +349,23 @@ def test_mutated_notebooks_end_as_a_draft_or_a_refusal(tmp_path):
     assert made > 30
     assert [each for each in said if not "".join(each).isprintable()] == []
     assert list(tmp_path.rglob("*")) == [folder]
+
+
+def test_an_older_notebook_of_odd_parts_is_upgraded_as_far_as_it_is_one(read):
+    outputs = [{"output_type": 5}, {"output_type": "pyout", "text": ["2"], "metadata": 3, "json": "{"}]
+    body = [{"cell_type": "code", "input": "a", "outputs": outputs}, {"cell_type": "text", "source": ["t"]}]
+    found = read({"nbformat": 3, "worksheets": [{"cells": body}]})
+    assert [(each.kind, each.source) for each in found.cells] == [("code", "a"), ("markdown", "t")]
+    assert [each["data"] for each in found.cells[0].outputs] == [{"text/plain": "2"}]
+
+
+def test_what_the_converter_stumbles_over_is_the_file_s_fault(read, monkeypatch):
+    import nbformat.converter
+
+    def stumbles(*_):
+        raise KeyError("cell")
+
+    monkeypatch.setattr(nbformat.converter, "convert", stumbles)
+    said = refused(read, {"nbformat": 3, **OLD})
+    assert "can't be upgraded from nbformat 3: KeyError" in said.message
+    assert "save it anew" in said.hint

@@ -172,6 +172,58 @@ CASES = {
         "if y > 5:\n    print(gone)\nprint(y)",
     ],
     "global of the one below": ["c = 1", "def g():\n    global c\n    c = 9", "c = 2", "c = 3", "g()\nprint(c)"],
+    "mangled": [
+        "__x = 1\ndef f(): return __x",
+        "__x = 2",
+        "print(f(), __x)",
+        "class A:\n    __x = 3\n    y = 1\nprint(A.y)",
+    ],
+    "of a class": ["x = 1", "class A:\n    x = 5\n    y = x\n    del x", "x = 2", "print(A.y, x)"],
+    "of a pattern": [
+        "m = {'a': 1, 'b': 2}",
+        "match m:\n    case {'a': 1 as n, **rest}:\n        print(n, rest)",
+        "match m:\n    case {'b': n, **rest} if rest:\n        print(n, rest)",
+        "print(n, rest)",
+    ],
+    "in a function": [
+        "e = k = 0\nimport os as o",
+        "def f(a=(lambda v=k: v)):\n"
+        "    import json as o\n"
+        "    for k, v in [(1, 2)]:\n"
+        "        try:\n            1 / 0\n        except ZeroDivisionError as e:\n            o.dumps(str(e))\n"
+        "    match [k]:\n        case [*e]:\n            pass\n"
+        "    class K: pass\n"
+        "    def inner(b=k):\n        nonlocal v\n        v += 1\n        return [w := b]\n"
+        "    return a(), k, e, inner(), v, K.__name__, [w := 3 for _ in 'a'], w",
+        "e = k = 9",
+        "print(f(), e, k, o.sep)",
+    ],
+    "global in a handler": [
+        "def f():\n    global n\n    n = 1",
+        "try:\n    1 / 0\nexcept ZeroDivisionError as n:\n    print(n)",
+        "f()",
+        "print(n)",
+    ],
+    "submodule": ["import os.path as p", "import os.path", "os = 3", "print(os, p.sep)"],
+    "nearly the same imports": [
+        "import os, sys\nfrom json import dumps, loads",
+        "from json import loads, dumps as d\nimport sys, re",
+        "import xml\nimport xml.dom",
+        "xml_dom = 1\nimport xml.dom",
+        "print(d([1]), loads('1'), re.escape('a'), sys.argv[:0], xml.dom.__name__, xml_dom)",
+    ],
+    "shown and used again": [
+        "class A(Exception):\n    'said'\n    def m(self, a=1, *, b=2): pass",
+        "A = A",
+        "print(A.__doc__)",
+    ],
+    "recursion across cells": [
+        "def even(n): return n == 0 or odd(n - 1)",
+        "def odd(n): return n > 0 and even(n - 1)",
+        "print(even(4))",
+        "def odd(n): return 'new'",
+        "print(even(4))",
+    ],
     "non-ascii": ["ﬁ = 1", "fi = fi + 1  # é", "print('é', fi)"],
 }
 

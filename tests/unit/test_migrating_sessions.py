@@ -140,3 +140,17 @@ def test_odd_outputs_raise_nothing(odd: dict[str, Any]) -> None:
 
 def test_the_record_lies_where_marimo_looks() -> None:
     assert sessions.path(Path("a/b.py")) == Path("a/__marimo__/session/b.py.json")
+
+
+def test_what_is_too_large_all_together_is_left_out_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "LARGEST", 2_000)
+    outputs = {number: [display({"text/plain": "x" * size})] for number, size in ((1, 600), (2, 1_900), (3, 500))}
+    found, notes = record(outputs, [cells.Cell(code, origins=(n,)) for n, code in enumerate("abc", 1)])
+    assert [bool(cell["outputs"]) for cell in found["cells"]] == [True, False, True]
+    assert [(note.cell, note.text) for note in notes] == [(2, "Its outputs are left out: all together are too large.")]
+
+
+def test_a_picture_of_a_cell_that_is_text_now_is_told_to_be_lost() -> None:
+    code = 'mo.md(r"""x""")'
+    _, notes = record({1: [display({"image/png": "aGk="})]}, [cells.Cell(code, "markdown", origins=(1,))])
+    assert [note.text[:26] for note in notes] == ["What it showed is not kept"]

@@ -149,3 +149,50 @@ def test_relative_stars_and_cells_without_one_stay() -> None:
 )
 def test_no_source_makes_it_raise(code: str) -> None:
     applied(code, "from math import *\npi")
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("__all__ = ['a', 'b']\n__all__ += ('c',)", {"a", "b", "c"}),
+        ("more = ['a']\n__all__ = list(more) + [*more, 'b']", {"a", "b"}),
+        ("more = ['a', 'b']\n__all__ = more.copy()", {"a", "b"}),
+        ("__all__ = list()", set()),
+        ("a = b = _c = 1\nimport os\n__all__ = [n for n in globals() if n[0] != '_']", {"a", "b"}),
+        ("from other import __all__", {"x", "y"}),
+        ("import other\n__all__ = ['a'] + other.__all__", {"a", "x", "y"}),
+        ("from other import *\na = 1", {"a", "x", "y"}),
+    ],
+)
+def test_what_a_module_offers_is_read_from_its_text(tmp_path: Path, module: str, names: set[str]) -> None:
+    (tmp_path / "other.py").write_text("__all__ = ['x', 'y']")
+    (tmp_path / "mine.py").write_text(module)
+    assert public_names.of("mine", (str(tmp_path),)) - {"__all__"} == names
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "__all__ = unknown",
+        "__all__ = made()",
+        "__all__ = ['a', unknown]",
+        "__all__ = missing.__all__",
+        "__all__ = made().names.__all__",
+        "from nowhere import *",
+        "a = (",
+    ],
+)
+def test_what_only_running_it_would_tell_may_be_more(tmp_path: Path, module: str) -> None:
+    (tmp_path / "mine.py").write_text(module)
+    assert public_names.of("mine", (str(tmp_path),)) >= public_names.UNKNOWN
+
+
+def test_modules_are_looked_for_beside_the_notebook_then_in_the_next_environment(tmp_path: Path) -> None:
+    packages = tmp_path / ".venv" / "lib" / "python3.12" / "site-packages"
+    packages.mkdir(parents=True)
+    folder = tmp_path / "deep" / "notebooks"
+    folder.mkdir(parents=True)
+    assert public_names.roots(folder)[:2] == (str(folder), str(packages))
+    (tmp_path / "deep" / ".git").mkdir()
+    assert str(packages) not in public_names.roots(folder)
+    assert public_names.of("a\0b", (str(tmp_path),)) == public_names.UNKNOWN
