@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import random
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from daglab.migrating import cells
-from daglab.migrating.naming import futures, names
+from daglab.migrating.naming import calls, futures, merging, names
 
 
 def migrated(*sources: str) -> cells.Draft:
@@ -176,7 +177,7 @@ CASES = {
         "__x = 1\ndef f(): return __x",
         "__x = 2",
         "print(f(), __x)",
-        "class A:\n    __x = 3\n    y = 1\nprint(A.y)",
+        "class A:\n    __x = 3\n    y = __x\nprint(A.y)",
     ],
     "of a class": ["x = 1", "class A:\n    x = 5\n    y = x\n    del x", "x = 2", "print(A.y, x)"],
     "of a pattern": [
@@ -203,6 +204,33 @@ CASES = {
         "try:\n    1 / 0\nexcept ZeroDivisionError as n:\n    print(n)",
         "f()",
         "print(n)",
+    ],
+    "bound below by what does something": [
+        "def f(): return x",
+        "g = f\nprint('two')",
+        "x = 1\nprint('three')",
+        "print(g())",
+    ],
+    "bound below and doing itself": [
+        "def f(): return x\nprint('one')",
+        "print('two')",
+        "x = 1\nprint('x')",
+        "print(f())",
+    ],
+    "submodule of a name that is taken": [
+        "xml = 3",
+        "print(xml)",
+        "import sys, xml.dom",
+        "print(xml.dom.__name__, sys.argv[:0])",
+    ],
+    "renamed submodule": ["os = 3", "import os.path\nprint(os.path.sep)", "print(os.sep)"],
+    "braces of their own": ["x = 1\nprint(f'{{x}} {x} }}')", "x = 2\nprint(f'{{x}} {x} }}')", "print(x)"],
+    "coroutine": ["x = 1", "async def f(): return x", "c = f()", "x = 2", "c.close()\nprint(x)"],
+    "decorated inside": [
+        "k = 1\ndef deco(f): return f",
+        "def f():\n    @deco\n    def k(): return 1\n    h = lambda v=deco: v\n    return k(), h() is deco",
+        "k = 2",
+        "print(f(), k)",
     ],
     "submodule": ["import os.path as p", "import os.path", "os = 3", "print(os, p.sep)"],
     "nearly the same imports": [
@@ -367,3 +395,58 @@ def test_a_class_that_names_itself_in_super_merges_nothing() -> None:
 )
 def test_a_first_assignment_reads_the_older_name_itself(source: str, made: str) -> None:
     assert codes("x = [1, 2]", source, "print(x)")[1] == made
+
+
+@pytest.mark.parametrize(
+    ("code", "only"),
+    [
+        ("def f(a=1, *, b='x'): print(a)", True),
+        ("async def f(): pass", True),
+        ("class A(Base):\n    'said'\n    def m(self): pass\n    pass", True),
+        ("'said'", True),
+        ("def f(a=g()): pass", False),
+        ("def f(*, a=g()): pass", False),
+        ("@deco\ndef f(): pass", False),
+        ("@deco\nclass A: pass", False),
+        ("class A(base()): pass", False),
+        ("class A(metaclass=M): pass", False),
+        ("class A:\n    print(1)", False),
+        ("5", False),
+        ("x = 1", False),
+    ],
+)
+def test_nobody_sees_when_a_definition_runs(code: str, only: bool) -> None:
+    assert merging.defines(ast.parse(code).body[0]) is only
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("x = 1", "x = 1\nend()\nmore()"),
+        ("x = 1\nx", "x = 1\nend()\nmore()\nx"),
+        ("x = 1; x  # said", "x = 1; end(); more(); x  # said"),
+    ],
+)
+def test_lines_at_the_end_stand_above_what_a_cell_shows(text: str, made: str) -> None:
+    assert merging.ended(text, ["end()", "more()"]) == made
+    assert merging.ended(text, []) == text
+
+
+def test_joined_cells_show_what_is_not_none_for_sure() -> None:
+    texts = ["None", "print(1)", "5;", "6"]
+    assert merging.joined([(text, ast.parse(text)) for text in texts]) == "None\n\nprint(1)\n\n5;\n\n6"
+
+
+@pytest.mark.parametrize(
+    ("source", "keeps"),
+    [
+        ("xs.map(f)", ""),
+        ("def map(f): kept.append(f)", "map"),
+        ("import dask.bag\nbag.map(f)", "map filter"),
+        ("dask = xs.map(f)", ""),
+    ],
+)
+def test_calls_that_may_keep_a_function(source: str, keeps: str) -> None:
+    found = calls.kept([source])
+    assert set(keeps.split()) <= found
+    assert bool(found) is bool(keeps)

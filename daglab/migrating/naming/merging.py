@@ -198,14 +198,12 @@ def defines(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.ClassDef):
         outer = [*statement.bases, *(each.value for each in statement.keywords)]
         tame = not statement.decorator_list and all(isinstance(each, ast.Name) for each in outer)
-        return tame and not statement.keywords and all(defines(each) or _literal(each) for each in statement.body)
-    return isinstance(statement, ast.Pass) or _literal(statement)
+        return tame and not statement.keywords and all(defines(each) for each in statement.body)
+    return isinstance(statement, ast.Pass) or _is_text(statement)
 
 
-def _literal(statement: ast.stmt) -> bool:
-    """A docstring, or a literal with a name."""
-    if isinstance(statement, ast.Pass):
-        return True
+def _is_text(statement: ast.stmt) -> bool:
+    """Whether it is a docstring."""
     return (
         isinstance(statement, ast.Expr)
         and isinstance(statement.value, ast.Constant)

@@ -41,6 +41,8 @@ def renamed(code: str, found: bindings.Binding, new: Mapping[bindings.Mention, s
     for mention, name in changed.items():
         named.setdefault(mention.node, {})[mention.name] = name
     for node, names in named.items():
+        if isinstance(node, ast.alias) and _is_inner(node):
+            _part(found.tree, node)
         _rename(node, names)
     made += [_string(places, node, inner) for node, inner in strings.items()]
     text = edits.apply(code, made)
@@ -99,9 +101,25 @@ def _listed(places: edits.Places, changed: Mapping[bindings.Mention, str]) -> li
 
 
 def _alias(node: ast.alias, name: str) -> str:
-    if node.asname is None and "." in node.name:
-        return f"{node.name} as _{node.name.replace('.', '_')}, {node.name.split('.')[0]} as {name}"
+    if _is_inner(node):
+        return f"{node.name} as {_own(node)}, {node.name.split('.')[0]} as {name}"
     return f"{node.name} as {name}"
+
+
+def _is_inner(node: ast.alias) -> bool:
+    """Whether it imports a module in a package, and binds the package: `import os.path`."""
+    return node.asname is None and "." in node.name
+
+
+def _own(node: ast.alias) -> str:
+    return f"_{node.name.replace('.', '_')}"
+
+
+def _part(tree: ast.Module, node: ast.alias) -> None:
+    """In the tree, too, the module is imported by a name of the cell's own, and the package beside it."""
+    owner = next(each for each in ast.walk(tree) if isinstance(each, ast.Import) and node in each.names)
+    owner.names.insert(owner.names.index(node), ast.alias(node.name, _own(node)))
+    node.name = node.name.split(".")[0]
 
 
 def _rename(node: ast.AST, names: Mapping[str, str]) -> None:
