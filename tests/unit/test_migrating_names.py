@@ -183,6 +183,7 @@ CASES = {
     "of a pattern": [
         "m = {'a': 1, 'b': 2}",
         "match m:\n    case {'a': 1 as n, **rest}:\n        print(n, rest)",
+        "print(f'{{n}} {n} }}')",
         "match m:\n    case {'b': n, **rest} if rest:\n        print(n, rest)",
         "print(n, rest)",
     ],
@@ -224,6 +225,7 @@ CASES = {
         "print(xml.dom.__name__, sys.argv[:0])",
     ],
     "renamed submodule": ["os = 3", "import os.path\nprint(os.path.sep)", "print(os.sep)"],
+    "braces around what is renamed": ["print(1)", "_x = 1\nx = 0", "_x = 2\nx = 5\nprint(f'{{x}} {x} }}')", "print(x)"],
     "braces of their own": ["x = 1\nprint(f'{{x}} {x} }}')", "x = 2\nprint(f'{{x}} {x} }}')", "print(x)"],
     "coroutine": ["x = 1", "async def f(): return x", "c = f()", "x = 2", "c.close()\nprint(x)"],
     "decorated inside": [
