@@ -102,14 +102,14 @@ def test_what_the_listener_tells(cli: Cli, project: Path, filled: weaviates.Serv
     query = {"query": "{Get {StatsPlain(limit: 2, nearVector: {vector: [1,1,1,1,1,1,1,1]}) {t}}}"}
     for _ in range(20):
         filled.ask("POST", "graphql", query)
+    lines = requests.get(f"{filled.metrics}/metrics", timeout=60).text.splitlines()
+    flushed = [line for line in lines if line.startswith("lsm_active_segments{") and '"StatsPlain"' in line]
     done = cli("collections", "stats", "StatsPlain", "--json", cwd=project)
     told = json.loads(done.stdout)["collections"][0]["performance"]
     assert told["queries"]["n"] >= 20
     assert 0 < told["queries"]["p50"] <= told["queries"]["p95"] <= told["queries"]["p99"] < 60
     assert (told["batch_objects"]["n"], told["batch_vectors"]["n"]) == (1, 1)
     assert (told["created"], told["deleted"], told["tombstones"], told["queue"]) == (120, 0, 0, 0)
-    lines = requests.get(f"{filled.metrics}/metrics", timeout=60).text.splitlines()
-    flushed = [line for line in lines if line.startswith("lsm_active_segments{") and '"StatsPlain"' in line]
     assert told["segments"] is not None or not flushed  # before the first is on disk, there is nothing to tell
     assert json.loads(done.stdout)["listener"]["batches"]["n"] >= 6
 
