@@ -31,8 +31,8 @@ def main() -> int:
             log.seek(0)
             sys.stdout.flush()
             sys.stdout.buffer.write(log.read())
-    codes = {here, there} - {pytest.ExitCode.NO_TESTS_COLLECTED} or {here}
-    return max(codes)
+    codes = [code for code in (here, there) if code != pytest.ExitCode.NO_TESTS_COLLECTED] or [here]
+    return next(filter(None, codes), 0)  # one that was killed has a code below 0
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from daglab.dev.services import DAEMON, DAGSTER, DASHBOARD, MARIMO
 TICK = 0.1  # seconds between two looks while something is awaited
 CALM_TICK = 0.25
 PROGRESS_SECONDS = 10.0
+DAEMON_SECONDS = 30.0  # after all else is ready
 RUNS_SECONDS = 2.0  # for runs that are asked to end; ending the tree takes up to 7 more, and all of it is to take 10
 QUERY_SECONDS = 10.0
 LOST_PORTS = 3
@@ -207,6 +208,7 @@ def _watch(
                 running.awaited.discard(name)
                 output.note(f"{name} answers.")
                 began = said = time.monotonic()
+        give_up_on_daemon(running, time.monotonic() - began)
         if not running.awaited and not running.is_ready:
             running.is_ready = True
             _write(plan, running, kept)
@@ -225,6 +227,16 @@ def _refuse_early_end(running: Running, kept: processes.Keeper) -> None:
         if name in running.ports and BUSY in logs.tail(each.log.path):
             raise PortLost(name, running.ports[name])
         raise supervision.failed(each, code)
+
+
+def give_up_on_daemon(running: Running, waited: float) -> None:
+    """Call the rest ready where the daemon alone was awaited for so many seconds: it may run, and not be well."""
+    if running.awaited == {DAEMON} and waited >= DAEMON_SECONDS:
+        running.awaited.discard(DAEMON)
+        output.warn(
+            f"Dagster's daemon is not well after {waited:.0f} s: runs may stay queued. `daglab health` says which part "
+            f"is not, and {running.watched[DAEMON].log.path} why."
+        )
 
 
 def _is_up(running: Running, name: str) -> bool:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -858,3 +859,17 @@ def test_without_a_table_of_processes_the_number_alone_tells(tmp_path: Path, mon
         assert record._lives({"pid": running.pid})
         running.kill()
     assert not record._lives({"pid": running.pid})
+
+
+def test_a_daemon_that_is_not_well_holds_up_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    running = environment.Running("mark", {}, {}, awaited={"daemon", "marimo"})
+    log: Any = SimpleNamespace(log=SimpleNamespace(path=tmp_path / "daemon.log"))
+    running.watched["daemon"] = log
+    environment.give_up_on_daemon(running, 100)
+    assert running.awaited == {"daemon", "marimo"}  # which may still need longer
+    running.awaited.discard("marimo")
+    environment.give_up_on_daemon(running, environment.DAEMON_SECONDS - 1)
+    assert running.awaited == {"daemon"}
+    environment.give_up_on_daemon(running, environment.DAEMON_SECONDS)
+    assert running.awaited == set()
+    assert str(tmp_path / "daemon.log") in capsys.readouterr().err
