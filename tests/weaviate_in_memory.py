@@ -69,7 +69,7 @@ class Server:
     """The server at `url`.
 
     `on` is called before each request with its method and path, `after` when it is done; either may raise what a
-    request does that breaks off, or `Killed`.
+    request does that breaks off, or `Killed`; `on` a `Refusal`, too.
     """
 
     def __init__(self, mocked: responses.RequestsMock, url: str) -> None:
@@ -123,8 +123,8 @@ class Server:
         path = parts.path.removeprefix("/v1/")
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         body = json.loads(request.body) if request.body else None
-        self.on(request.method, path)
         try:
+            self.on(request.method, path)
             found = self._found(request.method, [unquote(each) for each in path.split("/")], query, body)
         except Refusal as refusal:
             return refusal.status, {}, json.dumps({"error": [{"message": str(refusal)}]})
@@ -233,9 +233,9 @@ class Server:
         if rest:
             if rest[1] not in some:
                 raise Refusal(404)
-            return some[rest[1]]
+            return {"class": name, **some[rest[1]]}
         listed = sorted(each for each in some if each > query.get("after", ""))[: int(query["limit"])]
-        return {"objects": [some[each] for each in listed]}
+        return {"objects": [{"class": name, **some[each]} for each in listed]}
 
     def _deleted(self, match: dict[str, Any], tenant: str | None) -> Any:
         some = self.there[match["class"]].writable(tenant)

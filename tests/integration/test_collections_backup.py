@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -360,6 +361,24 @@ def test_a_killed_backup_puts_its_tenant_back(
             assert run("backup", "KilledTenants", "--output", f"{lines}.gz")[0] == 0
         assert objects_in(tmp_path / f"{lines}.gz") == objects_in(tmp_path / "whole.gz")
         assert api.tenants(cluster, "KilledTenants") == states
+
+
+def test_tenants_that_are_deleted_meanwhile_are_told(cluster: rest.Cluster, tmp_path: Path) -> None:
+    """One that is being read, another whose turn is to come, a third that is not active."""
+    make_tenants(cluster, "GoneTenants")
+    gone: list[str] = []
+
+    def delete(_: int) -> None:
+        if not gone:
+            gone.extend(["a-1", "b_2", "d4"])
+            api.delete_tenants(cluster, "GoneTenants", gone)
+
+    written = archives.write(cluster, "GoneTenants", tmp_path / "gone.gz", root=tmp_path, tell=delete)
+    told = [re.sub(r"\d+ of its", "N of its", each) for each in written.changed]
+    assert told == [f"the tenant {each} was deleted; N of its objects are in the file" for each in ("a-1", "b_2", "d4")]
+    assert {each["tenant"] for each in objects_in(tmp_path / "gone.gz")} == {"a-1"}
+    assert revivals.planned(tmp_path / "gone.gz").end.objects == written.objects
+    assert set(api.tenants(cluster, "GoneTenants")) == {"c3", "e5"}
 
 
 def test_a_backup_that_begins_anew_knows_the_tenants_that_were_woken(

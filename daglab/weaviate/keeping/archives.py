@@ -138,55 +138,76 @@ def _write(
     if not place.offset:
         _append(descriptor, place, archive_lines.head_member(head))
         _note(journal, place)
-    name = head.collection
-    for tenant in _tenants(cluster, head, place, journal):
-        if place.before is None:
-            place.before = _count(cluster, name, tenant)
-        for page in cursors.pages(cluster, name, tenant=tenant, after=place.after, vectors=True):
-            lines = page.objects if tenant is None else [{**each, "tenant": tenant} for each in page.objects]
-            _append(descriptor, place, archive_lines.member(lines))
-            place.objects += len(lines)
-            place.here += len(lines)
-            place.after = str(lines[-1]["id"])
-            _note(journal, place)
-            tell(place.objects)
-        now = _count(cluster, name, tenant)
-        if not place.before == place.here == now:
-            what = f"the tenant {tenant}" if tenant else name
-            place.changed.append(f"{what} had {place.before} objects, then {now}; {place.here} are in the file")
+    for tenant, status in _left(head, place):
+        with _while_there(cluster, head, place, tenant), _readable(cluster, head, journal, tenant, status):
+            _write_objects(cluster, head, journal, place, descriptor, tenant, tell)
     _compare(cluster, schema, head, place)
-    comparisons.counted(transfers.Side(cluster, name))  # raises where a node is lost, whose objects nobody lists
+    comparisons.counted(
+        transfers.Side(cluster, head.collection)
+    )  # raises where a node is lost, whose objects nobody lists
     end = archive_lines.End(place.objects, place.chain, place.changed[:MOST_TOLD])
     _append(descriptor, place, archive_lines.end_member(end))
     place.done = True
     _note(journal, place)
 
 
-def _tenants(
-    cluster: rest.Cluster, head: archive_lines.Head, place: _Place, journal: journals.Journal
-) -> Iterator[str | None]:
-    """Each tenant that is still to be read (None where there are none), active meanwhile."""
+def _write_objects(
+    cluster: rest.Cluster,
+    head: archive_lines.Head,
+    journal: journals.Journal,
+    place: _Place,
+    descriptor: int,
+    tenant: str | None,
+    tell: Callable[[int], None],
+) -> None:
+    """Write those of a tenant (None where there are none) from the place on."""
+    name = head.collection
+    if place.before is None:
+        place.before = _count(cluster, name, tenant)
+    for page in cursors.pages(cluster, name, tenant=tenant, after=place.after, vectors=True):
+        lines = page.objects if tenant is None else [{**each, "tenant": tenant} for each in page.objects]
+        _append(descriptor, place, archive_lines.member(lines))
+        place.objects += len(lines)
+        place.here += len(lines)
+        place.after = str(lines[-1]["id"])
+        _note(journal, place)
+        tell(place.objects)
+    now = _count(cluster, name, tenant)
+    if not place.before == place.here == now:
+        what = f"the tenant {tenant}" if tenant else name
+        place.changed.append(f"{what} had {place.before} objects, then {now}; {place.here} are in the file")
+
+
+def _left(head: archive_lines.Head, place: _Place) -> Iterator[tuple[str | None, str]]:
+    """Each tenant that is still to be read, and the state that it is to have; None where there are none."""
     if head.tenants is None:
-        yield None
+        yield None, tenants.ACTIVE
         return
-
-    def note(tenant: str, status: str) -> None:
-        journal.note(journals.ACTIVATED, tenant=tenant, status=status)
-
     for tenant, status in head.tenants.items():
         if place.tenant is not None and tenant < place.tenant:
             continue
         if tenant != place.tenant:
             place.tenant, place.after, place.before, place.here = tenant, "", None, 0
-        try:
-            with tenants.readable(cluster, head.collection, tenant, status, note):
-                yield tenant
-            if status != tenants.ACTIVE:
-                journal.note(journals.PUT_BACK, tenant=tenant)
-        except (rest.Refused, rest.Missing, errors.TimedOut):
-            if tenant in api.tenants(cluster, head.collection):
-                raise
-            place.changed.append(f"the tenant {tenant} was deleted; {place.here} of its objects are in the file")
+        yield tenant, status
+
+
+def _readable(
+    cluster: rest.Cluster, head: archive_lines.Head, journal: journals.Journal, tenant: str | None, status: str
+) -> contextlib.AbstractContextManager[None]:
+    if tenant is None:
+        return contextlib.nullcontext()
+    return transfers.readable(transfers.Side(cluster, head.collection), tenant, status, journal)
+
+
+@contextlib.contextmanager
+def _while_there(cluster: rest.Cluster, head: archive_lines.Head, place: _Place, tenant: str | None) -> Iterator[None]:
+    """Leave a tenant that is deleted meanwhile, and tell of it."""
+    try:
+        yield
+    except (rest.Refused, rest.Missing, rest.Failed, errors.TimedOut):
+        if tenant is None or tenant in api.tenants(cluster, head.collection):
+            raise
+        place.changed.append(f"the tenant {tenant} was deleted; {place.here} of its objects are in the file")
 
 
 def _compare(cluster: rest.Cluster, schema: Mapping[str, Any], head: archive_lines.Head, place: _Place) -> None:
