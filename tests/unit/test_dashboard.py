@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import gzip
 import hashlib
@@ -534,6 +535,25 @@ def test_an_error_inside_says_nothing(serve: Callable[..., int], monkeypatch: py
     monkeypatch.setattr(routes, "whole", broken)
     answer = get(serve(), "/")
     assert (status(answer), SECRET.encode() in answer, b"Traceback" in answer) == (500, False, False)
+
+
+def test_a_disk_that_fails_takes_nothing_else_away(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page has what can be had, and says what can't."""
+    what = board.make(settings(project))
+
+    def fail(*_: object, **__: object) -> Any:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(snapshot, "figures", fail)
+    monkeypatch.setattr(snapshot, "last_operations", fail)
+    found = board.document(what, 30)
+    assert found["pending"] == []
+    assert found["lanes"] == []
+    assert [each["message"] for each in found["problems"] if each["part"] == "figures"] == [
+        "[Errno 5] Input/output error"
+    ]
+    assert found["series"] == board.NO_FIGURES["series"]
+    assert found["disk"] is not None
 
 
 def test_hostile_files_take_nothing_away(serve: Callable[..., int], project: Path) -> None:

@@ -175,6 +175,17 @@ def test_a_dump_imports_nothing_of_the_project(tmp_path: Path, monkeypatch: pyte
     assert not (tmp_path / "was_run").exists()
 
 
+def test_what_is_not_there_is_told_in_the_dump(project: Path, cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The project's Python, and a package of daglab's own."""
+    (project / "daglab.yaml").write_text("version: 1\ndagster: {python: bin/nothing}\n", encoding="utf-8")
+    monkeypatch.setattr(surroundings, "OURS", ("click", "not-installed"))
+    found = read(cli("debug", "dump", "--json"))
+    assert found["project_python"]["executable"].endswith("bin/nothing")
+    assert found["project_python"]["error"]
+    assert "packages" not in found["project_python"]
+    assert surroundings.versions()["not-installed"] is None
+
+
 def test_a_config_that_is_not_valid_is_a_part_of_the_dump(project: Path, cli: Run) -> None:
     (project / "daglab.yaml").write_text("version: 1\ndagster: {prot: 1}\n", encoding="utf-8")
     result = read(cli("debug", "dump", "--json"))
