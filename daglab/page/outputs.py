@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from daglab import scales
 from daglab.page import markup, plots, styles, tables
 from daglab.page.markup import Node
 
@@ -141,11 +142,9 @@ class _Counter:
         return not full
 
     def note(self) -> Node | None:
-        return (
-            markup.note(f"Cut: {self.left_out:,} values more, and what is in them, are not shown.")
-            if self.left_out
-            else None
-        )
+        if not self.left_out:
+            return None
+        return markup.note(f"Cut: {scales.counted(self.left_out, 'value')} left out, with what is within.")
 
 
 def _is_plain(value: Any) -> bool:

@@ -216,13 +216,13 @@ def test_a_drawing_stands_without_what_is_around_it() -> None:
 @pytest.mark.parametrize("rich", [[], ["text/html:<i>x</i>"]])
 def test_a_structure_without_end_is_cut_and_says_so(rich: list[str]) -> None:
     many = of_data(application__json=[*rich, *range(6_000)]).text
-    assert many.endswith(f"Cut: {1_000 + len(rich):,} values more, and what is in them, are not shown.")
+    assert many.endswith(f"Cut: {1_000 + len(rich):,} values left out, with what is within.")
     deep: Any = ["core"]
     for _ in range(45):
         deep = [deep]
     text = of_data(application__json=[*rich, deep]).text
     assert "core" not in text
-    assert text.endswith("Cut: 1 values more, and what is in them, are not shown.")
+    assert text.endswith("Cut: 1 value left out, with what is within.")
 
 
 def test_a_plot_of_very_many_traces_says_what_is_left_out() -> None:
