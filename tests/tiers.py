@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -13,3 +14,7 @@ def few(values: Iterable[Any], kept: Collection[Any]) -> list[Any]:
     found = list(values)
     assert set(kept) <= set(found)
     return [value if value in kept else pytest.param(value, marks=pytest.mark.slow) for value in found]
+
+
+# What stops a command, and its exit code then: Ctrl-C, and what a supervisor sends.
+STOPS = few([(signal.SIGINT, 130), (signal.SIGTERM, 143)], [(signal.SIGTERM, 143)])

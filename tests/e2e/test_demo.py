@@ -74,6 +74,7 @@ def test_it_walks_the_whole_way(start: Start, mark: str, tmp_path: Path) -> None
         assert "not checked" in said
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @ON_LINUX
 def test_ctrl_c_in_the_middle_leaves_nothing(start: Start, mark: str, tmp_path: Path) -> None:

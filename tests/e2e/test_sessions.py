@@ -54,6 +54,7 @@ def observed(url: str, *key: str) -> dict[str, Any]:
     return {entry["label"]: entry for entry in newest["metadataEntries"]}
 
 
+@pytest.mark.slow
 def test_a_new_project_its_notebook_and_dev(user: users.User) -> None:
     """init, scaffold, dev: both pages are served, the notebook is the one that marimo opens, Ctrl-C ends all."""
     numbers = {name: processes.find_free_port() for name in ("dagster", "marimo")}
@@ -108,6 +109,7 @@ def test_the_round_trip(shop: users.User) -> None:
     assert (listed["id"], listed["state"], listed["attached"]) == (exported["id"], "ok", ["asset:orders"])
 
 
+@pytest.mark.slow
 def test_discover_run_and_monitor(shop: users.User, deployment: Any) -> None:
     """What there is, a run that is good and one that is not, and how each command of the watch tells them."""
     here = shop.at("", DAGLAB_DAGSTER__URL=deployment.url)
@@ -162,6 +164,7 @@ def cron(shop: users.User, held: Any) -> Callable[[str], tuple[int, str, str]]:
     return ran
 
 
+@pytest.mark.slow
 def test_two_nights_of_cron(shop: users.User, cron: Callable[[str], tuple[int, str, str]], held: Any) -> None:
     """Quiet when all is good, nothing made twice, and told with a true exit code when it is not."""
     notebook = shop.folder / "dagster" / "notebooks" / "report.py"

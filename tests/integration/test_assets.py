@@ -190,6 +190,7 @@ def test_the_link_on_the_assets_page_opens_what_the_notebook_showed(shop: Shop, 
         browser.shoot(Path(PICTURES, "notebook-asset-page.png"), 1400, 1000)
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_leaves_nothing_of_the_notebook(shop: Shop) -> None:
     pids = shop.root / "pids"
     config = json.dumps({"ops": {"reports__orders": {"config": {"wait": str(pids)}}}})
@@ -201,6 +202,7 @@ def test_a_cancelled_run_leaves_nothing_of_the_notebook(shop: Shop) -> None:
     wait_until(lambda: not any(map(is_there, both)), lambda: both)
 
 
+@pytest.mark.slow
 def test_it_is_uploaded_and_its_signed_link_is_clickable(
     tmp_path: Path, s3_place: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from daglab import processes
+from tests import tiers
 
 pytestmark = pytest.mark.long
 
@@ -115,6 +116,7 @@ def other_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.mark.slow
 def test_instance_is_taken_by_itself_and_writes_a_link_that_can_be_clicked(
     project: Path, deployment: Any, cli: Cli
 ) -> None:
@@ -176,7 +178,7 @@ def test_without_dagster_home_rest_is_taken(project: Path, deployment: Any, cli:
     assert entries["notebook"]["text"] == str(project / "nb.py")
 
 
-@pytest.mark.parametrize("which", ["empty", "other"])
+@pytest.mark.parametrize("which", tiers.few(["empty", "other"], ["other"]))
 def test_a_foreign_dagster_home_is_never_written_to(
     project: Path, deployment: Any, cli: Cli, other_home: Path, which: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -239,6 +241,7 @@ def is_up(url: str) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_read_only_server_refuses(project: Path, deployment: Any, cli: Cli, read_only: str) -> None:
     written = len(observations(deployment.url, "coloured"))
     done = cli("export", "nb.py", "--attach", "asset:coloured", "--url", read_only, "--json")

@@ -107,6 +107,7 @@ def test_a_backfill_of_assets(daglab: Run, made: Run) -> None:
     assert {each["tags"]["daglab/launch_id"] for each in tagged} == {result["launch_id"]}
 
 
+@pytest.mark.slow
 def test_a_backfill_of_a_job(daglab: Run, made: Run) -> None:
     result = daglab("run", "--job", "part_job", "--partitions", "a,c")
     assert result["backfill"]["counts"] == {"SUCCESS": 2}
@@ -126,6 +127,7 @@ def colours(graphql: Run) -> Any:
     graphql(f"mutation Drop($keys: [String!]!) {{ {drop} {{ __typename }} }}", keys=keys)
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_made_and_then_nothing(daglab: Run, colours: list[str]) -> None:
     chosen = ["--asset-selection", "coloured", "--partitions", ",".join(colours), "--missing-only"]
     daglab("run", "--asset-selection", "coloured", "--partition", colours[0])
@@ -170,6 +172,7 @@ def cut_after(client: socket.socket, forward: Callable[[], bytes]) -> None:
     client.shutdown(socket.SHUT_RDWR)
 
 
+@pytest.mark.slow
 def test_a_backfill_whose_answer_is_lost_is_found(daglab: Run, proxy: Any) -> None:
     proxy.faults["Backfill"] = cut_after
     result = daglab("run", "--job", "part_job", "--partitions", "a,b", url=proxy.url)

@@ -20,6 +20,7 @@ import pytest
 
 from daglab import errors, processes
 from daglab.exporting import export_locks, exporters, exports
+from tests import tiers
 
 pytestmark = pytest.mark.long
 
@@ -289,7 +290,7 @@ def test_a_list_fail_fast_and_quiet(project: Path, cli: Cli) -> None:
 
 
 @linux
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), tiers.STOPS)
 def test_a_signal_ends_all_and_tells_what_was_done(project: Path, number: int, code: int) -> None:
     write(project / "a.py", "x = 1")
     for name in "bc":
@@ -319,6 +320,7 @@ def test_the_lock_of_an_output(project: Path, cli: Cli) -> None:
     assert cli("export", "a.py", "--output", "o.html").exit_code == 0
 
 
+@pytest.mark.slow
 def test_what_has_not_changed_is_not_exported_again(project: Path, cli: Cli, deployment: Any, graphql: Any) -> None:
     notebook = write(project / "a.py", "open('ran', 'a').write('x')")
     where = ("--attach", "asset:raw_orders", "--via", "rest", "--url", deployment.url, "--json")

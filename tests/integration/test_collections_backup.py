@@ -270,6 +270,7 @@ def test_a_killed_backup_goes_on(
         assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_a_killed_restore_goes_on(
     cluster: rest.Cluster, weaviate: weaviates.Server, run: Callable[..., Any], tmp_path: Path

@@ -81,6 +81,7 @@ def test_each_replica_is_read_only_when_a_freeze_returns(three: list[weaviates.S
             assert told(three, here.name)[kept] == [api.READONLY] * 2
 
 
+@pytest.mark.slow
 def test_a_collection_with_replicas_is_moved_with_its_tenants(
     three: list[weaviates.Server], cli: Callable[..., Any], tmp_path: Path
 ) -> None:

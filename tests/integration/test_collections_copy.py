@@ -22,7 +22,7 @@ from daglab import progress
 from daglab.settings import config
 from daglab.weaviate import api, batches, clusters, comparisons, journals, rest, schemas, store, tenants, transfers
 from daglab.weaviate.copying import copies, steps
-from tests import weaviates
+from tests import tiers, weaviates
 
 pytestmark = pytest.mark.long
 
@@ -419,9 +419,7 @@ def test_a_killed_copy_goes_on(cluster: rest.Cluster, copy: Cli, tmp_path: Path,
     assert unfinished(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    "stage", ["replacing", "remade", *(pytest.param(each, marks=RARELY) for each in ("objects", "verified", "kept"))]
-)
+@pytest.mark.parametrize("stage", tiers.few(["replacing", "remade", "objects", "verified", "kept"], ["replacing"]))
 def test_a_killed_overwrite_goes_on(cluster: rest.Cluster, copy: Cli, tmp_path: Path, stage: str) -> None:
     if not api.exists(cluster, "CopyFresh"):
         make(cluster, "CopyFresh", 200)
@@ -512,6 +510,7 @@ def make_replacing(cluster: rest.Cluster, source: str, target: str, root: Path) 
     return str((journal.last("options") or {})["into"])
 
 
+@pytest.mark.slow
 def test_a_source_that_is_gone_does_not_stop_the_replacing(
     cluster: rest.Cluster, copy: Cli, cli: Cli, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from daglab.weaviate import journals
-from tests import migrations, weaviates
+from tests import migrations, tiers, weaviates
 
 pytestmark = pytest.mark.long
 
@@ -155,6 +155,7 @@ def fill(server: weaviates.Server, name: str, count: int, tenant: str | None = N
     }
 
 
+@pytest.mark.slow
 @no_alias
 def test_what_is_written_by_the_alias_meanwhile_is_all_there(
     weaviate: weaviates.Server, cli: Callable[..., Any]
@@ -236,10 +237,11 @@ def frozen(project: Path) -> bool:
 
 @pytest.mark.parametrize(
     ("stage", "then"),
-    [(stage, "--resume") for stage in ("part", "frozen", "switching")]
-    + [("frozen", "--abort")]
-    + [pytest.param(stage, "--resume", marks=pytest.mark.slow) for stage in ("making", "made")]
-    + [pytest.param(stage, "--abort", marks=pytest.mark.slow) for stage in ("part", "switching")],
+    tiers.few(
+        [(stage, "--resume") for stage in ("making", "made", "part", "frozen", "switching")]
+        + [(stage, "--abort") for stage in ("part", "frozen", "switching")],
+        [("switching", "--resume"), ("frozen", "--abort")],
+    ),
 )
 def test_killed_anywhere_it_goes_on_or_is_undone(
     weaviate: weaviates.Server, cli: Callable[..., Any], project: Path, stage: str, then: str
@@ -275,7 +277,7 @@ def test_killed_anywhere_it_goes_on_or_is_undone(
         assert migrations.state(weaviate, f"{name}New", name) == before
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), tiers.STOPS)
 def test_stopped_in_the_freeze_the_source_is_writable_and_it_goes_on(
     weaviate: weaviates.Server, cli: Callable[..., Any], project: Path, number: int, code: int
 ) -> None:
@@ -346,6 +348,7 @@ def test_what_cannot_be_moved_is_refused_and_a_plan_changes_nothing(
     assert "MigPlanOther" not in [each["class"] for each in keyed_weaviate.ask("GET", "schema")["classes"]]
 
 
+@pytest.mark.slow
 def test_a_difference_is_listed_and_nothing_is_switched(
     weaviate: weaviates.Server, cli: Callable[..., Any], project: Path
 ) -> None:

@@ -148,6 +148,7 @@ def test_nothing_in_a_name_runs(page: Any, dashboard: str) -> None:
     assert page.run("return window.ran") is None  # the policy, whatever should get in
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_it_goes_on_without_a_reload_and_keeps_the_focus(page: Any, project: Path) -> None:
     page.run("window.mine = 5; document.querySelector('#part-operations [tabindex]').focus()")
@@ -192,6 +193,7 @@ def test_it_works_by_keyboard(page: Any, project: Path) -> None:
     page.wait_for("asset:unseen")
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_it_says_that_the_server_is_gone(browser: Any, project: Path, tmp_path: Path) -> None:
     port = processes.find_free_port()

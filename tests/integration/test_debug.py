@@ -54,6 +54,7 @@ def test_a_command_is_traced_and_its_query_gets_the_same_answer_again(
     assert events[-1]["detail"] == {"same": True}
 
 
+@pytest.mark.slow
 def test_after_a_change_the_answer_is_another_one(daglab: Run, cli: Run, deployment: Any) -> None:
     mark = uuid.uuid4().hex
     daglab("runs", "list", "--tag", f"mark={mark}")

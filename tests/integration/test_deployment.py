@@ -165,6 +165,7 @@ def test_a_run_that_fails(ask: Any, run: Any) -> None:
     assert "KeyError" in errors[0]["causes"][1]["message"]
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_when_told_to(run: Any) -> None:
     told = {"ops": {"may_fail": {"config": {"fail": True}}}}
     assert run("fail_job")[1]["status"] == "SUCCESS"
@@ -198,6 +199,7 @@ def test_rich_metadata(ask: Any, run: Any) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_daemon_works_on_backfills(ask: Any) -> None:
     wanted = {"assetSelection": [{"path": ["daily"]}], "partitionNames": ["2026-11-02", "2026-11-03"]}
     launched = ask(BACKFILL, p=wanted)["launchPartitionBackfill"]

@@ -275,6 +275,7 @@ def test_a_port_that_is_taken_meanwhile(begin: Begin, project: Path) -> None:
         assert_nothing_is_left(dev)
 
 
+@pytest.mark.slow
 def test_what_does_not_load_is_shown(begin: Begin, project: Path) -> None:
     (project / "broken.py").write_text("raise ValueError('broken é')\n")
     with (project / "workspace.yaml").open("a") as file:
@@ -284,6 +285,7 @@ def test_what_does_not_load_is_shown(begin: Begin, project: Path) -> None:
         assert "The code location broken did not load" in dev.messages()
 
 
+@pytest.mark.slow
 def test_a_dagster_that_does_not_start(begin: Begin, project: Path) -> None:
     (project / "workspace.yaml").write_text("load_from: 1\n")
     with begin("--no-marimo") as dev:
@@ -319,6 +321,7 @@ def test_several_at_once(begin: Begin, tmp_path: Path) -> None:
             assert requests.get(f"{dev.document['dagster']['url']}/server_info", timeout=30).ok
 
 
+@pytest.mark.slow
 def test_a_sandbox_changes_nothing(begin: Begin, project: Path) -> None:
     with begin("--sandbox", "--notebook", "nb.py", "--log-level", "warning", "--python", sys.executable) as dev:
         found = dev.ready()
@@ -363,6 +366,7 @@ ENDS: dict[str, Callable[[Dev], None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", tiers.few(ENDS, ["SIGKILL"]))
 def test_nothing_is_left_when_a_run_is_under_way(end: str, begin: Begin, project: Path, tmp_path: Path) -> None:
     """In a history of the user's own, too, where the runs of others are left alone."""
@@ -416,6 +420,7 @@ def test_it_ends_by_sigterm_where_sigint_was_ignored(begin: Begin) -> None:
         assert_nothing_is_left(dev)
 
 
+@pytest.mark.slow
 def test_a_closed_terminal(project: Path) -> None:
     mark = uuid.uuid4().hex
     pid, terminal = pty.fork()
@@ -444,6 +449,7 @@ def test_a_crash_is_mended_and_a_second_one_too(begin: Begin) -> None:
         assert_nothing_is_left(dev)
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_project_and_a_folder_that_is_taken_away(
     begin: Begin, project: Path, tmp_path: Path, cli: Callable[..., Any]
 ) -> None:
@@ -469,6 +475,7 @@ def test_in_ci_the_first_crash_ends_it(begin: Begin) -> None:
         assert_nothing_is_left(dev)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mends", tiers.few(["stop", "dev"], ["stop"]))
 def test_when_both_supervisor_and_keeper_are_killed_the_next_clears_up(
     mends: str, begin: Begin, project: Path, cli: Callable[..., Any]

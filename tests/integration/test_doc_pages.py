@@ -141,6 +141,7 @@ def test_the_blocks_of_python_run(page: Path, project: Path, deployment: Any, mo
         exec(compile(re.sub(r'"\+\S*orders"', '"raw_orders"', code), page.name, "exec"), namespace)
 
 
+@pytest.mark.slow
 def test_the_quickstart_goes_its_whole_way(bin_folder: Path, tmp_path: Path) -> None:
     ports = {
         name: str(processes.find_free_port()) for name in ("DAGSTER_PORT", "MARIMO_PORT", "DAGLAB_DASHBOARD__PORT")
@@ -208,6 +209,7 @@ def test_the_template_of_a_team(shell: Callable[..., Any], project: Path) -> Non
     assert "def on_call()" in notebook
 
 
+@pytest.mark.slow
 def test_the_night(shell: Callable[..., Any], project: Path) -> None:
     """Exported, quietly; a run that fails is told, and what there is is exported all the same."""
     script = str(EXAMPLES / "cron" / "nightly.sh")

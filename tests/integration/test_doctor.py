@@ -50,6 +50,7 @@ def test_all_is_well_in_an_environment_that_has_everything(cli: Cli, shop: Path)
         assert found[name]["status"] == "ok", found[name]
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_an_environment_that_lacks_them_and_the_command_that_mends_it(cli: Cli, shop: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", str(shop / ".venv")], check=True)

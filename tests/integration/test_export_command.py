@@ -164,6 +164,7 @@ def test_without_a_project_nothing_is_recorded(tmp_path: Path, cli: Cli) -> None
     assert sorted(os.listdir(tmp_path)) == ["__marimo__", "exports", "nb.py"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells who is left")
 def test_a_timeout_ends_everything(project: Path, cli: Cli) -> None:
     code = """

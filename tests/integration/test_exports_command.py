@@ -154,6 +154,7 @@ def test_nothing_goes_that_daglab_has_not_put_there(
     assert "is not what was uploaded" in refused["failed"][0]["why"]
 
 
+@pytest.mark.slow
 def test_a_store_that_does_not_answer_is_an_error_and_never_none(
     project: Path, make: Callable[..., Made], cli: Cli
 ) -> None:
@@ -302,6 +303,7 @@ def test_a_link_that_could_not_be_attached_is_next_time(
     assert ids_shown(deployment.url, "raw_orders")[0].startswith(f"{made.id}+")
 
 
+@pytest.mark.slow
 def test_a_link_that_was_perhaps_attached_is_looked_for_first(
     project: Path,
     deployment: Any,

@@ -91,6 +91,7 @@ def test_all_locations_the_daemon_and_the_webserver_fail(serving: Any, health: H
         assert [found[name]["status"] for name in ("dagster", "locations", "daemons")] == ["down"] * 3
 
 
+@pytest.mark.slow
 def test_a_deployment_that_has_no_daemon(serving: Any, health: Health) -> None:
     with serving("strangers/jobs") as served:
         found = health("--only", "daemons", "--only", "locations", "--url", served.url)

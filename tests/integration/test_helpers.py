@@ -58,6 +58,7 @@ def test_what_there_is(client: helpers.Client) -> None:
         assert caught.value.hint
 
 
+@pytest.mark.slow
 def test_graphql_of_ones_own_and_the_sandbox(client: helpers.Client, tmp_path: Path) -> None:
     assert client.execute("query V($a: Boolean!) { version @include(if: $a) }", {"a": True}) == {
         "version": client.version
@@ -245,6 +246,7 @@ def test_what_fails_here_is_told(inside: Callable[[str], Any]) -> None:
     assert "ValueError: boom é" in failure
 
 
+@pytest.mark.slow
 def test_jobs_run_here(inside: Callable[[str], Any]) -> None:
     job = "here(helpers.find_job(client, '{}'){})"
     config = ", run_config='ops: {one: {config: {n: 4}}}'"
@@ -258,6 +260,7 @@ def stored(client: helpers.Client) -> None:
     assert ended(helpers.run_assets(client, "key:raw_orders")).succeeded
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stored")
 def test_what_is_stored_is_loaded_and_nothing_else(inside: Callable[[str], Any]) -> None:
     assert inside("helpers.load_value(client, *asset('raw_orders'), 'main.py')") == [1, 2, 3]

@@ -16,6 +16,7 @@ import pytest
 
 from daglab import json_lines
 from daglab.attaching import attach, observations
+from tests import tiers
 
 pytestmark = pytest.mark.long
 
@@ -46,7 +47,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("messages", ["a full disk", "a closed pipe"])
+@pytest.mark.parametrize("messages", tiers.few(["a full disk", "a closed pipe"], ["a closed pipe"]))
 def test_a_launched_run_is_told_where_messages_can_not_be(messages: str, deployment: Any, graphql: Any) -> None:
     closed, stderr = os.pipe()
     os.close(closed)
@@ -62,7 +63,7 @@ def test_a_launched_run_is_told_where_messages_can_not_be(messages: str, deploym
     assert graphql(query, id=run["run_id"])["runOrError"]["status"] == run["status"] == "SUCCESS"
 
 
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "exit_code"), tiers.STOPS)
 def test_stopping_while_it_attaches(
     number: signal.Signals, exit_code: int, project: Path, proxy: Any, graphql: Any
 ) -> None:

@@ -139,6 +139,7 @@ def recorded_status(run_id: str, environ: dict[str, str]) -> str:
     return subprocess.run(command, env=environ, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux's /proc")
 def test_killed_supervisor_takes_dagster_and_its_runs_with_it(
     environ: dict[str, str], mark: str, tmp_path: Path, need: Callable[[object, str], None]

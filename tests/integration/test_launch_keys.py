@@ -89,6 +89,7 @@ def test_two_hosts_at_once(daglab: Run, key: str, deployment: Any) -> None:
     assert set(statuses[:-1]) <= {"CANCELED"}
 
 
+@pytest.mark.slow
 def test_a_backfill_that_is_repeated(daglab: Run, key: str) -> None:
     command = ["run", "--job", "part_job", "--partitions", "a,b", "--launch-key", key]
     first, second = daglab(*command)["backfill"], daglab(*command)["backfill"]
@@ -96,6 +97,7 @@ def test_a_backfill_that_is_repeated(daglab: Run, key: str) -> None:
     assert first["backfill_id"] == second["backfill_id"]
 
 
+@pytest.mark.slow
 def test_several_runs_have_a_key_each(daglab: Run, key: str) -> None:
     command = ["run", "--select", "raw_orders, key:inventory", "--launch-key", key]
     first, second = ([run["run_id"] for run in daglab(*command)["runs"]] for _ in range(2))

@@ -258,6 +258,7 @@ def test_the_report(tmp_path: Path, cli: Cli) -> None:
     assert {path: each for path, each in tree(tmp_path).items() if path != "nb/e.json"} == before
 
 
+@pytest.mark.slow
 def test_outputs_are_kept_as_is_asked(cli: Cli) -> None:
     put("a.ipynb", code("print('old')", count=1, outputs=[stream("of old times\n")]))
     assert cli("migrate", "a.ipynb", "--to", "none").exit_code == 0
@@ -282,6 +283,7 @@ def test_it_works_in_a_project_and_records_what_was_made(tmp_path: Path, cli: Cl
     assert event["detail"]["made"] == [{"notebook": "nb/a.py", "sha256": digest}]
 
 
+@pytest.mark.slow
 def test_the_cells_of_a_target(cli: Cli) -> None:
     Path("daglab.yaml").write_text("version: 1\n")
     put("a.ipynb", "print('mine')")

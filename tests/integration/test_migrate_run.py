@@ -145,6 +145,7 @@ def test_differences_are_found_and_what_changes_by_itself_is_none(tmp_path: Path
     assert not comparison.ran_as_far
 
 
+@pytest.mark.slow
 def test_marimos_own_ways_of_showing(tmp_path: Path) -> None:
     drawing = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
     draft = written(
@@ -163,6 +164,7 @@ def test_marimos_own_ways_of_showing(tmp_path: Path) -> None:
     assert told(found) == ["same"] * 6 + ["unknown", "same", "unknown"], found
 
 
+@pytest.mark.slow
 def test_a_tag_lets_the_original_go_on_and_a_dead_process_is_told(tmp_path: Path) -> None:
     draft = written(
         tmp_path / "nb.ipynb",

@@ -75,6 +75,7 @@ NOTEBOOK: list[tuple[str, str, list[dict[str, Any]]]] = [
 ]
 
 
+@pytest.mark.slow
 def test_old_outputs_are_shown_and_nothing_runs(tmp_path: Path, browser: Browser, served: Callable[..., str]) -> None:
     drafted = [cells.Cell(code, kind, (number,)) for number, (kind, code, _) in enumerate(NOTEBOOK, 1)]
     originals = tuple(

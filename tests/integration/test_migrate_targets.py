@@ -35,6 +35,7 @@ def python(*words: object, env: dict[str, str] | None = None) -> subprocess.Comp
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **(env or {})})
 
 
+@pytest.mark.slow
 def test_it_connects_launches_and_runs_without_a_deployment(tmp_path: Path) -> None:
     """`marimo check --strict` takes all, `python nb.py` ends well, and `daglab notebooks` knows the target."""
     (tmp_path / "daglab.yaml").write_text("dagster: {url: 'http://127.0.0.1:9'}\n")

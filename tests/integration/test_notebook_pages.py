@@ -141,6 +141,7 @@ def test_the_whole_way_in_the_page(
     assert browser.complaints() == []
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_shows_the_root_error_and_is_retried(
     project: Path, deployment: Any, cli: Cli, browser: Any, served: Serve
 ) -> None:
@@ -160,6 +161,7 @@ def test_a_run_that_fails_shows_the_root_error_and_is_retried(
     assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth")
 
 
+@pytest.mark.slow
 def test_in_the_kernel_nothing_is_recorded(
     project: Path, deployment: Any, cli: Cli, browser: Any, served: Serve
 ) -> None:
@@ -173,6 +175,7 @@ def test_in_the_kernel_nothing_is_recorded(
     assert requests.post(f"{deployment.url}/graphql", json=asked, timeout=60).json() == before
 
 
+@pytest.mark.slow
 def test_the_kernel_stays_responsive_while_a_run_is_followed(
     project: Path, deployment: Any, cli: Cli, browser: Any, served: Serve
 ) -> None:

@@ -73,6 +73,7 @@ def run_id(process: subprocess.Popen[str]) -> str:
     return found[1]
 
 
+@pytest.mark.slow
 def test_a_webserver_that_crashes_and_starts_again(held: Any, begin: Begin) -> None:
     """Who waits for the run, and who follows its events or what it prints, goes on where it was."""
     with begin("run", "--job", "held_job", "--json") as run:
@@ -95,6 +96,7 @@ def test_a_webserver_that_crashes_and_starts_again(held: Any, begin: Begin) -> N
             assert [process.wait() for process in (run, events, printed)] == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_a_code_location_that_is_reloaded(held: Any, begin: Begin) -> None:
     with begin("run", "--job", "held_job", "--json") as run, begin("runs", "logs", run_id(run), "--follow") as events:
         read_to(events.stdout, ": held")

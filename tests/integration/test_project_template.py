@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from daglab.authoring import projects
+from tests import tiers
 
 pytestmark = pytest.mark.long
 
@@ -27,7 +28,7 @@ PARTS = {
 }
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=tiers.few(NAMES, ["weather", "bare"]))
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     name: str = request.param
     root, _ = projects.bootstrap(tmp_path_factory.mktemp("projects"), name, template=NAMES[name])

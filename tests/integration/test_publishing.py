@@ -173,7 +173,11 @@ KILLED = [
 ]
 
 
-@pytest.mark.parametrize(("point", "again"), KILLED, ids=[point for point, _ in KILLED])
+@pytest.mark.parametrize(
+    ("point", "again"),
+    tiers.few(KILLED, [("after put", False), ("intend attach", False), ("after told", False), ("after append", True)]),
+    ids=[point for point, _ in KILLED],
+)
 def test_killed_and_the_same_line_again(
     project: Path, deployment: Any, options: dict[str, Any], point: str, again: bool
 ) -> None:
@@ -300,6 +304,7 @@ def bucket(s3_server: Any) -> str:
     return name
 
 
+@pytest.mark.slow
 def test_a_signed_link_is_attached_and_shown_nowhere(
     project: Path, deployment: Any, options: dict[str, Any], s3_server: Any, bucket: str
 ) -> None:
@@ -395,6 +400,7 @@ def cut(s3_server: Any) -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_the_network_to_the_store_is_cut_in_the_middle(
     project: Path,
     deployment: Any,

@@ -23,6 +23,7 @@ from daglab.commands.run import command
 from daglab.deployment import dagster_api, runs
 from daglab.launching import launches, targets
 from daglab.settings import config
+from tests import tiers
 
 pytestmark = pytest.mark.long
 
@@ -162,7 +163,9 @@ def test_not_waiting(document: Run, graphql: Run, tmp_path: Path) -> None:
 # --- partitions
 
 
-@pytest.mark.parametrize(("asset", "key"), [("daily", "2026-11-02"), ("regional", "asia pacific")])
+@pytest.mark.parametrize(
+    ("asset", "key"), tiers.few([("daily", "2026-11-02"), ("regional", "asia pacific")], [("regional", "asia pacific")])
+)
 def test_a_partition_of_an_asset(asset: str, key: str, document: Run, tags: Run) -> None:
     [entry] = document("--asset-selection", asset, "--partition", key, "--no-wait")["runs"]
     assert entry["partition"] == key
@@ -177,7 +180,10 @@ def test_a_partition_of_several_dimensions(document: Run, tags: Run, materialize
     assert (found["dagster/partition/day"], found["dagster/partition/region"]) == ("2026-11-01", "eu")
 
 
-@pytest.mark.parametrize(("job", "key", "config"), [("part_job", "b", "letter: b"), ("daily_job", "2026-11-03", "{}")])
+@pytest.mark.parametrize(
+    ("job", "key", "config"),
+    tiers.few([("part_job", "b", "letter: b"), ("daily_job", "2026-11-03", "{}")], [("part_job", "b", "letter: b")]),
+)
 def test_a_partition_of_a_job(job: str, key: str, config: str, document: Run, tags: Run, graphql: Run) -> None:
     """With the run config that the job's own code makes of it."""
     [entry] = document("--job", job, "--partition", key, "--no-wait")["runs"]
@@ -188,6 +194,7 @@ def test_a_partition_of_a_job(job: str, key: str, config: str, document: Run, ta
 # --- a selection, and what takes several runs
 
 
+@pytest.mark.slow
 def test_a_selection_through_two_locations(document: Run, materialized: Run, graphql: Run) -> None:
     """`reorders` needs `orders` of the other location: its run begins when that one has ended."""
     result = document("--select", "orders, key:inventory+")
@@ -205,6 +212,7 @@ def test_each_way_to_partition_has_to_have_the_partition(document: Run) -> None:
     assert "regional has no partition" in result["error"]["message"]
 
 
+@pytest.mark.slow
 def test_what_is_not_partitioned_goes_along(document: Run) -> None:
     result = document("--select", "key:failing or key:daily", "--partition", "2026-11-01", exit_code=4)
     assert [sorted(entry["assets"]) for entry in result["runs"]] == [["daily", "failing"]]
@@ -387,7 +395,7 @@ def test_a_deployment_that_does_not_queue(graphql: Run) -> None:
     assert runs.parse_daemons(graphql(runs.DAEMONS_QUERY))[0] is False
 
 
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "exit_code"), tiers.STOPS)
 def test_stopping_to_wait_leaves_the_run_alone(
     number: signal.Signals, exit_code: int, deployment: Any, graphql: Run, tmp_path: Path
 ) -> None:
@@ -478,7 +486,7 @@ def impatient(number: float) -> dict[str, str]:
     return {"DAGLAB_DAGSTER__GRAPHQL__TIMEOUT": str(number)}
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", tiers.few(FAULTS, ["no answer in time", "cut after forwarding"]))
 def test_a_launch_whose_answer_is_lost_is_found(name: str, document: Run, graphql: Run, tags: Run, proxy: Any) -> None:
     inject(proxy, "Launch", FAULTS[name])
     wait = 4 if name in ("no answer in time", "forwarded late") else 30
@@ -499,6 +507,7 @@ def test_a_launch_that_never_arrives(document: Run, graphql: Run, proxy: Any) ->
     assert proxy.seen.count("Launch") == 1
 
 
+@pytest.mark.slow
 def test_a_launch_that_arrives_when_daglab_has_given_up(document: Run, graphql: Run, proxy: Any) -> None:
     """The id that was told finds the run later."""
 

@@ -89,6 +89,7 @@ def test_runs_of_a_job_and_of_a_partition(daglab: Run, launched: Run) -> None:
     assert (row["run_id"], row["job"], row["partition"], row["assets"]) == (run, "part_job", "b", [])
 
 
+@pytest.mark.slow
 def test_more_than_a_page_of_runs(daglab: Run, launched: Run, monkeypatch: pytest.MonkeyPatch, deployment: Any) -> None:
     """In this process, with small pages; the newest first, none twice."""
     from daglab.deployment import dagster_api, run_records
@@ -148,6 +149,7 @@ def test_a_run_that_is_not_there(name: str, message: str, daglab: Run) -> None:
 # --- waiting
 
 
+@pytest.mark.slow
 def test_waiting_for_several(daglab: Run, launched: Run) -> None:
     good, _ = launched("--asset-selection", "raw_orders", "--no-wait")
     bad, _ = launched("--asset-selection", "failing", "--no-wait")
@@ -214,6 +216,7 @@ def test_a_run_that_has_ended_is_not_cancelled(daglab: Run, launched: Run) -> No
     assert f"{run} (SUCCESS)" in result["error"]["message"]
 
 
+@pytest.mark.slow
 def test_a_run_is_marked_at_once(daglab: Run, launched: Run) -> None:
     run, _ = launched("--job", "slow_job", "--no-wait")
     [entry] = daglab("runs", "cancel", run, "--force")["runs"]
@@ -239,6 +242,7 @@ def test_a_failed_run_goes_on_where_it_failed(daglab: Run, launched: Run) -> Non
     assert [step["key"] for step in daglab("runs", "show", whole)["steps"]] == ["prepare", "may_fail"]
 
 
+@pytest.mark.slow
 def test_a_run_that_has_not_failed(daglab: Run, launched: Run) -> None:
     run, _ = launched("--asset-selection", "raw_orders")
     assert "has not failed" in daglab("runs", "retry", run, "--from-failure", exit_code=7)["error"]["message"]
@@ -264,6 +268,7 @@ def test_a_retry_whose_answer_is_lost_is_found(daglab: Run, launched: Run, proxy
 # --- comparing
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_job(daglab: Run, launched: Run, text: Run) -> None:
     one, _ = launched("--job", "op_job", "--config-yaml", "ops: {one: {config: {n: 1}}}")
     other, _ = launched("--job", "op_job", "--config-yaml", "ops: {one: {config: {n: 2}}}")
@@ -281,6 +286,7 @@ def test_two_runs_of_one_job(daglab: Run, launched: Run, text: Run) -> None:
     assert "same run" in daglab("runs", "compare", one, one, exit_code=2)["error"]["message"]
 
 
+@pytest.mark.slow
 def test_what_they_made(daglab: Run, launched: Run) -> None:
     one, _ = launched("--asset-selection", "orders")
     other, _ = launched("--asset-selection", "src/customers")
@@ -293,6 +299,7 @@ def test_what_they_made(daglab: Run, launched: Run) -> None:
 # --- settling
 
 
+@pytest.mark.slow
 def test_a_launch_is_settled(daglab: Run, launched: Run) -> None:
     """A retry has the tag of the run that it repeats; it is not the one that was launched."""
     run, _ = launched("--asset-selection", "raw_orders")

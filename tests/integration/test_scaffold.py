@@ -137,7 +137,7 @@ def test_every_template_for_every_target_is_clean(tmp_path: Path, need: Callable
         assert done.returncode == 0, f"{check}: {done.stdout}{done.stderr}"
 
 
-@pytest.mark.parametrize("number", tiers.few(range(len(NOTEBOOKS)), [0, 5]))
+@pytest.mark.parametrize("number", tiers.few(range(len(NOTEBOOKS)), [0]))
 def test_a_notebook_runs_with_and_without_a_dagster(code: Path, cli: Cli, number: int) -> None:
     """As a script (no check finds a name that is not there), and as an export: no cell fails."""
     done = cli(*words(number))
@@ -247,6 +247,7 @@ def test_a_notebook_for_each(project: Path, cli: Cli) -> None:
         assert cli("scaffold", *wrong, "--each").exit_code == exit_code
 
 
+@pytest.mark.slow
 def test_a_module_is_imported_before_anything_is_written(code: Path, cli: Cli) -> None:
     (code / "bad.py").write_text("raise RuntimeError('because')")
     (code / "empty.py").write_text("print('loud')")
@@ -400,13 +401,16 @@ def test_what_is_committed_is_the_notebook_alone(project: Path, cli: Cli, need: 
 # --- launching, without a browser
 
 
+OP_CONFIG = "ops:\n  one:\n    config:\n      n: 3\n"
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "partition", "run_config", "status", "text"),
     [
         ("asset", "daily", "2026-11-02", "", "SUCCESS", "daily"),
         ("asset", "failing", None, "", "FAILURE", "ValueError: boom é"),
-        ("job", "op_job", None, "ops:\n  one:\n    config:\n      n: 3\n", "SUCCESS", "two"),
-        ("job", "part_job", "b", None, "SUCCESS", "part_op"),
+        pytest.param("job", "op_job", None, OP_CONFIG, "SUCCESS", "two", marks=pytest.mark.slow),
+        pytest.param("job", "part_job", "b", None, "SUCCESS", "part_op", marks=pytest.mark.slow),
     ],
 )
 def test_it_launches_its_target_and_follows_the_run(

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.long
 Serving = Callable[[str], AbstractContextManager[Any]]
 
 
+@pytest.mark.slow
 def test_several_locations(serving: Serving, cli: Callable[..., Any]) -> None:
     with serving("strangers/locations") as there:
 

@@ -213,7 +213,7 @@ def store(
     return folder(program, tmp_path / "uploaded")
 
 
-@pytest.mark.parametrize("store", tiers.few(STORES, ["s3", "azure", "gcs by key", "folder"]), indirect=True)
+@pytest.mark.parametrize("store", tiers.few(STORES, ["s3", "folder"]), indirect=True)
 def test_an_export_from_its_upload_to_its_end(store: Kind, walk: Walk, tmp_path: Path) -> None:
     place = places.address(store.place, store.place.prefix) if store.place.bucket else f"file://{store.place.prefix}"
     asked = ["--upload", place, *(["--sign", "1h"] if store.signs else [])]

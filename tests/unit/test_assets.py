@@ -229,6 +229,7 @@ def test_a_page_in_a_container_of_its_own_is_lost_with_it(project: Path, monkeyp
     assert (metadata.get("exploration") is not None, metadata.get("warning") is None) == (is_volume, is_volume)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_a_notebook_that_takes_too_long_is_ended(project: Path) -> None:
     failed = materialise(asset(project, timeout=5.0, params={"wait": str(project / "pid")}))

@@ -165,6 +165,7 @@ def test_a_large_answer_is_kept_as_its_hash(project: Path) -> None:
     assert line["bytes"] > traces.LARGEST_ANSWER
 
 
+@pytest.mark.slow
 def test_the_files_are_bounded(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces, "LARGEST_FILE", 5000)
     for number in range(60):
