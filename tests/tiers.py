@@ -13,7 +13,12 @@ def few(values: Iterable[Any], kept: Collection[Any]) -> list[Any]:
     """The parameters of a test of which those `kept` stand for all: the others are slow."""
     found = list(values)
     assert set(kept) <= set(found)
-    return [value if value in kept else pytest.param(value, marks=pytest.mark.slow) for value in found]
+    return [value if value in kept else _slow(value) for value in found]
+
+
+def _slow(value: Any) -> Any:
+    values = value if isinstance(value, tuple) else (value,)  # of a test with several parameters
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 # What stops a command, and its exit code then: Ctrl-C, and what a supervisor sends.
