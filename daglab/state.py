@@ -5,7 +5,6 @@ Two kernels may use one state at once: each look reads the file, and a change re
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +91,7 @@ class State:
 
     def _change(self, make: Step) -> Values:
         def made(stored: state_files.Stored) -> state_files.Draft:
-            values = json_values.checked(make(self._migrated(stored.now)), "values")
+            values = json_values.checked(make(json_values.copied(self._migrated(stored.now))), "values")
             if said := self._refused(self._over_defaults(values)):
                 raise errors.InvalidInput(
                     f"The state of {self.notebook} would not be valid: {said}.", "Nothing was changed: mend the values."
@@ -103,10 +102,10 @@ class State:
             )
             return None if same and not stored.recovered else (self.version, values)
 
-        return self._over_defaults(copy.deepcopy(state_files.change(self.path, self.notebook, made).now.values))
+        return self._over_defaults(json_values.copied(state_files.change(self.path, self.notebook, made).now.values))
 
     def _over_defaults(self, values: Values) -> Values:
-        return {**copy.deepcopy(dict(self.defaults)), **values}
+        return {**json_values.copied(self.defaults), **values}
 
     def _checked(self, stored: state_files.Revision) -> Values:
         """The values of a revision in this version, over the defaults."""
@@ -118,14 +117,17 @@ class State:
         return values
 
     def _migrated(self, stored: state_files.Revision) -> Values:
-        """A copy of the values of a revision in this version; with no values, there is nothing to migrate."""
-        values = copy.deepcopy(stored.values)
+        """The values of a revision in this version, its own where it has that; without any there is nothing to migrate."""
+        values = stored.values
         if values and stored.version > self.version:
             raise errors.InvalidInput(
                 f"The state of {self.notebook} has version {stored.version}, and the notebook knows {self.version}.",
                 f"Use the newer notebook, or go back: daglab state history {self.notebook}",
             )
-        for version in range(stored.version, self.version) if values else ():
+        if not values or stored.version == self.version:
+            return values
+        values = json_values.copied(values)  # a migration may change what it gets
+        for version in range(stored.version, self.version):
             values = self._migrate(values, version)
         return values
 
@@ -149,7 +151,7 @@ class State:
         if self.validate is None:
             return None
         try:
-            answer = self.validate(copy.deepcopy(values))
+            answer = self.validate(json_values.copied(values))
         except Exception as error:  # whatever it is: the check has not passed
             return _said(error)
         if isinstance(answer, str) and answer:
@@ -180,7 +182,7 @@ def manage(
     if type(version) is not int or version < 1:
         raise errors.InvalidInput(f"{version!r} is no version of a state.", "Count from 1: version=1.")
     path, name = state_files.place(root, notebook)
-    own = copy.deepcopy(json_values.checked(dict(defaults or {}), "defaults"))
+    own = json_values.copied(json_values.checked(dict(defaults or {}), "defaults"))
     return State(path, name, version, dict(migrations or {}), validate, own)
 
 
