@@ -117,7 +117,7 @@ class State:
         return values
 
     def _migrated(self, stored: state_files.Revision) -> Values:
-        """The values of a revision in this version, its own where it has that; without any there is nothing to migrate."""
+        """The values of a revision in this version: its own where it has that, or where there are none."""
         values = stored.values
         if values and stored.version > self.version:
             raise errors.InvalidInput(

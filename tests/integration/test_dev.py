@@ -215,8 +215,12 @@ def test_what_it_tells_of_itself(begin: Begin, project: Path, cli: Callable[...,
 
         board = found["dashboard"]["url"]
         assert board.startswith("http://127.0.0.1:")
-        seen = requests.get(f"{board}/api/snapshot", timeout=30).json()
-        assert (seen["project"], seen["dagster"]["url"], seen["dagster"]["state"]) == (str(project), url, "up")
+
+        def seen() -> tuple[str, str, str]:
+            found = requests.get(f"{board}/api/snapshot", timeout=30).json()
+            return found["project"], found["dagster"]["url"], found["dagster"]["state"]
+
+        wait_until(lambda: seen() == (str(project), url, "up"), "the dashboard sees Dagster")
 
         status = json.loads(cli("dev", "--status", "--json", cwd=deep).stdout)
         assert (status["running"], status["ready"], status["pid"]) == (True, True, dev.process.pid)
