@@ -55,6 +55,7 @@ def wait_until(condition: Callable[[], object], what: Callable[[], object], seco
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_it_walks_the_whole_way(start: Start, mark: str, tmp_path: Path) -> None:
     demo = start()
     assert demo.wait(timeout=300) == 0, (tmp_path / "out").read_text()
@@ -75,7 +76,6 @@ def test_it_walks_the_whole_way(start: Start, mark: str, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.long
 @ON_LINUX
 def test_ctrl_c_in_the_middle_leaves_nothing(start: Start, mark: str, tmp_path: Path) -> None:
     demo = start()

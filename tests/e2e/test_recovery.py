@@ -36,6 +36,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.suffix != ".lock"}
 
 
+@pytest.mark.slow
 def test_the_webserver_is_away_while_a_run_is_waited_for(here: users.User, held: Any) -> None:
     """In the end: the one run is good, the command has waited on, and ends with 0."""
     with here.begins("run", "--job", "held_job", "--json") as run:

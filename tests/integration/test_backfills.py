@@ -180,6 +180,7 @@ def test_a_backfill_whose_answer_is_lost_is_found(daglab: Run, proxy: Any) -> No
     assert proxy.forwarded.count("Backfill") == 1
 
 
+@pytest.mark.slow
 def test_a_backfill_that_never_arrives(daglab: Run, proxy: Any) -> None:
     proxy.faults["Backfill"] = lambda client, _: client.shutdown(socket.SHUT_RDWR)
     env = {"DAGLAB_DAGSTER__GRAPHQL__TIMEOUT": "3"}

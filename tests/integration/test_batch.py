@@ -178,6 +178,7 @@ def test_a_notebook_affects_only_itself(tmp_path: Path, exporter: exporters.Expo
     assert run(good) == before
 
 
+@pytest.mark.slow
 @linux
 def test_without_its_child_each_notebook_starts_on_its_own(tmp_path: Path) -> None:
     notebook = write(tmp_path / "nb.py", "print('here')")

@@ -271,7 +271,6 @@ def test_a_killed_backup_goes_on(
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_a_killed_restore_goes_on(
     cluster: rest.Cluster, weaviate: weaviates.Server, run: Callable[..., Any], tmp_path: Path
 ) -> None:

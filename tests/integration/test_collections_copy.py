@@ -475,6 +475,7 @@ def test_two_at_once_and_a_stop(cluster: rest.Cluster, copy: Cli, tmp_path: Path
     is_same(cluster, "CopyTwice", "CopyTwice2")
 
 
+@pytest.mark.slow
 def test_what_was_deleted_meanwhile_begins_anew(cluster: rest.Cluster, copy: Cli, tmp_path: Path) -> None:
     make_small(cluster, "CopyGone", 300)
     api.delete(cluster, "CopyGone2")
@@ -605,6 +606,7 @@ def test_a_copy_killed_while_it_counts_leaves_no_tenant_awake(
         assert api.tenants(cluster, name) == {"a": "INACTIVE"}
 
 
+@pytest.mark.slow
 def test_who_makes_the_destination_first_has_it(cluster: rest.Cluster, copy: Cli, tmp_path: Path) -> None:
     make_small(cluster, "CopyLate", 5)
     api.delete(cluster, "CopyFirst")

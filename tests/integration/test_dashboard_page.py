@@ -149,7 +149,6 @@ def test_nothing_in_a_name_runs(page: Any, dashboard: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_it_goes_on_without_a_reload_and_keeps_the_focus(page: Any, project: Path) -> None:
     page.run("window.mine = 5; document.querySelector('#part-operations [tabindex]').focus()")
     page.resize(400)
@@ -194,7 +193,6 @@ def test_it_works_by_keyboard(page: Any, project: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_it_says_that_the_server_is_gone(browser: Any, project: Path, tmp_path: Path) -> None:
     port = processes.find_free_port()
     command = [sys.executable, "-m", "daglab", "dashboard", "--port", str(port)]

@@ -440,6 +440,7 @@ def test_a_closed_terminal(project: Path) -> None:
     wait_until(lambda: not processes_of(mark, project), "nothing is left", 10)
 
 
+@pytest.mark.slow
 def test_a_crash_is_mended_and_a_second_one_too(begin: Begin) -> None:
     with begin("--no-marimo") as dev:
         url = dev.ready()["dagster"]["url"]

@@ -51,7 +51,6 @@ def test_all_is_well_in_an_environment_that_has_everything(cli: Cli, shop: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_an_environment_that_lacks_them_and_the_command_that_mends_it(cli: Cli, shop: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", str(shop / ".venv")], check=True)
     found = doctor(cli, shop, exit_code=4)

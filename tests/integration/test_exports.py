@@ -127,12 +127,14 @@ def test_code_that_is_not_valid_leads_before_what_it_leads_to(tmp_path: Path, ou
     assert told["bad"] == "SyntaxError: invalid syntax"
 
 
+@pytest.mark.slow
 def test_a_file_with_a_syntax_error_in_a_cell(tmp_path: Path, output: Path) -> None:
     notebook = write(tmp_path / "nb.py", ("fine()", "x = 1"), ("bad()", "y = = 1"))
     [(_, error)] = failures(exports.export_html(notebook, output, python=[PYTHON], timeout=SECONDS))
     assert error == "SyntaxError: invalid syntax"
 
 
+@pytest.mark.slow
 def test_leaving_is_a_failure_and_so_is_an_interrupt(tmp_path: Path, output: Path) -> None:
     notebook = write(
         tmp_path / "nb.py",

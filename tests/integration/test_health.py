@@ -69,6 +69,7 @@ def test_a_location_that_failed(deployment: Any, health: Health, tmp_path: Path)
     assert told["locations"]["status"] == "degraded"
 
 
+@pytest.mark.slow
 def test_all_locations_the_daemon_and_the_webserver_fail(serving: Any, health: Health) -> None:
     with serving("broken", daemon=True) as served:
         only = ("--only", "dagster", "--only", "locations", "--only", "daemons", "--url", served.url)

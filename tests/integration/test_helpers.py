@@ -181,6 +181,7 @@ def following():
 """
 
 
+@pytest.mark.slow
 def test_following_never_holds_up_a_kernel(client: helpers.Client, tmp_path: Path, cli: Callable[..., Any]) -> None:
     """In a cell it looks once: the notebook is done long before the run is."""
     (tmp_path / "following.py").write_text(FOLLOWING)

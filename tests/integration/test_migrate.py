@@ -91,6 +91,7 @@ def test_a_folder_and_the_tree_below_it(tmp_path: Path, cli: Cli) -> None:
     assert done.stdout.splitlines()[-1] == "3 converted"
 
 
+@pytest.mark.slow
 def test_names_that_lead_nowhere(cli: Cli) -> None:
     Path("empty").mkdir()
     put("below/deep/a.ipynb")
@@ -132,6 +133,7 @@ def test_where_a_notebook_may_go(tmp_path: Path, cli: Cli) -> None:
     assert Path("new/folder/named.py").exists()
 
 
+@pytest.mark.slow
 def test_names_that_would_hide_modules_get_others(cli: Cli) -> None:
     for name in ("requests", "json", "tabulate", "__init__", "a b", "größe", "v1.2", "-x", "3d"):
         put(f"nb/{name}.ipynb", "import tabulate\nprint(1)")

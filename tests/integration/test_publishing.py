@@ -335,6 +335,7 @@ def test_a_signed_link_is_attached_and_shown_nowhere(
     assert publish(project, {**options, "sign": 700_000}, **s3_server.env)[0] == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", tiers.few(["after signed", "intend attach", "after sent"], ["after signed"]))
 def test_killed_with_a_signed_link(
     project: Path, deployment: Any, options: dict[str, Any], s3_server: Any, bucket: str, point: str
@@ -352,6 +353,7 @@ def test_killed_with_a_signed_link(
 # --- what breaks without a kill
 
 
+@pytest.mark.slow
 def test_credentials_that_end_in_the_middle(
     project: Path, deployment: Any, options: dict[str, Any], s3_server: Any, bucket: str
 ) -> None:

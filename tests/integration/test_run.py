@@ -172,6 +172,7 @@ def test_a_partition_of_an_asset(asset: str, key: str, document: Run, tags: Run)
     assert tags(entry["run_id"])["dagster/partition"] == key
 
 
+@pytest.mark.slow
 def test_a_partition_of_several_dimensions(document: Run, tags: Run, materialized: Run) -> None:
     [entry] = document("--asset-selection", "daily_regional", "--partition", "2026-11-01|eu")["runs"]
     assert entry["status"] == "SUCCESS"
@@ -272,6 +273,7 @@ def test_a_wrong_partition(arguments: list[str], message: str, hint: str, refusa
 # --- runs that fail
 
 
+@pytest.mark.slow
 def test_a_failing_asset(document: Run) -> None:
     result = document("--asset-selection", "failing,after_failing", exit_code=4)
     [entry] = result["runs"]
@@ -370,6 +372,7 @@ def seconds(number: float) -> str:
     return json.dumps({"ops": {"slow_op": {"config": {"seconds": number}}}})
 
 
+@pytest.mark.slow
 def test_the_time_is_up(document: Run, graphql: Run) -> None:
     arguments = ["--job", "slow_job", "--run-config", "-", "--timeout", "0.1"]
     result = document(*arguments, exit_code=9, input=seconds(3))
@@ -524,6 +527,7 @@ def test_a_launch_that_arrives_when_daglab_has_given_up(document: Run, graphql: 
     assert len(made(graphql, result["launch_id"])) == 1
 
 
+@pytest.mark.slow
 def test_a_lost_launch_and_a_look_up_that_fails(document: Run, graphql: Run, proxy: Any) -> None:
     inject(proxy, "Launch", cut_after)
     inject(proxy, "RunByTag", cut_before)

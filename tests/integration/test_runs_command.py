@@ -159,6 +159,7 @@ def test_waiting_for_several(daglab: Run, launched: Run) -> None:
     assert daglab("runs", "wait", good)["runs"][0]["status"] == "SUCCESS"
 
 
+@pytest.mark.slow
 def test_the_time_is_up(daglab: Run, launched: Run) -> None:
     run, _ = launched("--job", "slow_job", "--no-wait")
     result = daglab("runs", "wait", run, "--timeout", "0.5", exit_code=9)
@@ -210,6 +211,7 @@ def test_a_run_is_cancelled_through_its_start(daglab: Run, launched: Run) -> Non
     assert daglab("runs", "cancel", run)["runs"][0]["status"] == "CANCELED"  # it is what was wanted
 
 
+@pytest.mark.slow
 def test_a_run_that_has_ended_is_not_cancelled(daglab: Run, launched: Run) -> None:
     run, _ = launched("--asset-selection", "raw_orders")
     result = daglab("runs", "cancel", run, exit_code=4)
@@ -315,6 +317,7 @@ def test_a_launch_that_made_no_run(daglab: Run, monkeypatch: pytest.MonkeyPatch)
     assert (result["launch"], result["runs"]) == ("none", [])
 
 
+@pytest.mark.slow
 def test_what_is_no_launch_is_not_called_one_that_made_nothing(daglab: Run, launched: Run) -> None:
     """Its hint would be to launch it again."""
     run, _ = launched("--asset-selection", "raw_orders")

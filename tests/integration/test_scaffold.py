@@ -285,6 +285,7 @@ def test_what_can_not_be_launched_is_told_and_the_notebook_written(project: Path
     assert (done.exit_code, json.loads(done.stdout)["config_problems"]) == (0, [])
 
 
+@pytest.mark.slow
 def test_a_launched_run_is_shown_though_the_state_can_not_be_written(project: Path, cli: Cli) -> None:
     notebook = scaffold(cli, "asset", "raw_orders")
     folder = project / ".daglab" / "state"

@@ -179,7 +179,7 @@ def test_config_is_checked_by_the_defaults(project: Path) -> None:
     assert "other is {'deep': 1}" in failed.user_failure_data.description
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_an_upload_is_checked_before_the_notebook_runs(project: Path) -> None:
     place = project / "place"
     one = asset(project, upload=f"file://{place}")
@@ -202,7 +202,7 @@ def test_sign_needs_a_place(project: Path) -> None:
     assert "there is no place" in failed.user_failure_data.description
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_where_exports_can_not_be_written_the_page_is_kept_and_a_warning_says_so(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,7 +230,6 @@ def test_a_page_in_a_container_of_its_own_is_lost_with_it(project: Path, monkeyp
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_a_notebook_that_takes_too_long_is_ended(project: Path) -> None:
     failed = materialise(asset(project, timeout=5.0, params={"wait": str(project / "pid")}))
     assert "was still running after 5 s" in failed.user_failure_data.description

@@ -727,7 +727,6 @@ def lives(nursery: subprocess.Popen[str], *, step: int = 0, updates: int = 0, de
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_200_random_kills_lose_nothing_that_was_told(nursery: subprocess.Popen[str], tmp_path: Path) -> None:
     chance, kept, last = random.Random(), manage(tmp_path, defaults={"count": 0}), 0
     for _ in range(200):

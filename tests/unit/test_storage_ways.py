@@ -313,6 +313,7 @@ def test_an_object_of_cloud_storage_by_a_key(page: Path) -> None:
     assert f"{url}?X-Goog-Algorithm=GOOG4-HMAC-SHA256" in objects.sign(GS, KEY, 60).url
 
 
+@pytest.mark.slow
 def test_an_object_of_cloud_storage_by_gcloud(install: Install, page: Path) -> None:
     install("gcloud", ("describe", json.dumps(RESOURCE), ""), ("list", json.dumps([RESOURCE]), ""), (" rm ", "", ""))
     found = places.Found(KEY, 5, SHA256, AT, {"sha256": SHA256})
