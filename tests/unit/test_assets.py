@@ -15,6 +15,7 @@ import pytest
 
 from daglab import asset_pages, errors
 from daglab.assets import checked, notebook_asset
+from daglab.exporting import uploads
 from daglab.settings import config
 
 dagster = pytest.importorskip("dagster")
@@ -179,7 +180,7 @@ def test_config_is_checked_by_the_defaults(project: Path) -> None:
     assert "other is {'deep': 1}" in failed.user_failure_data.description
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_upload_is_checked_before_the_notebook_runs(project: Path) -> None:
     place = project / "place"
     one = asset(project, upload=f"file://{place}")
@@ -197,12 +198,28 @@ def test_an_upload_is_checked_before_the_notebook_runs(project: Path) -> None:
     assert [address.rpartition("/")[2] for address in uploads] == ["orders.html", "orders.failed.html"]
 
 
+@pytest.mark.long
+def test_an_upload_that_is_refused_fails_the_step_and_keeps_the_page(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "place").mkdir()
+
+    def refuse(*_: object) -> None:
+        raise errors.NotAuthorised("The key is of yesterday.", "Take another one.")
+
+    monkeypatch.setattr(uploads, "put", refuse)
+    failed = materialise(asset(project, upload=f"file://{project / 'place'}"))
+    assert "The key is of yesterday." in failed.user_failure_data.description
+    assert (project / "exports" / "assets" / "orders.html").is_file()
+    assert not recorded(project)[-1].get("upload")
+
+
 def test_sign_needs_a_place(project: Path) -> None:
     failed = materialise(asset(project, sign=timedelta(days=7)))
     assert "there is no place" in failed.user_failure_data.description
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_where_exports_can_not_be_written_the_page_is_kept_and_a_warning_says_so(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

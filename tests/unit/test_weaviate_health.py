@@ -177,6 +177,63 @@ def test_a_cluster_that_is_not_ready_is_down_whatever_it_tells_of_its_nodes(tmp_
         diagnoses.cluster_nodes(look)
 
 
+def looking(tmp_path: Path, **answers: Any) -> vitals.Look:
+    """A look that has its answers already, and asks of nobody."""
+    look = vitals.Look(clusters.connect(config.load(), "http://127.0.0.1:9"), tmp_path, vitals.Limits(1, 1))
+    look.answers.update(answers)
+    return look
+
+
+@responses.activate
+@pytest.mark.parametrize(("applied", "status"), [("6", "ok"), ("5", "degraded")])
+def test_a_node_that_is_a_moment_behind_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, applied: str, status: str
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    found = [{"name": name, "status": "HEALTHY", "leaderId": "n1"} for name in ("n1", "n2")]
+    for each, index in zip(found, ("6", applied), strict=True):
+        each["raft"] = {"state": "Follower", "appliedIndex": index, "latestConfiguration": []}  # type: ignore[assignment]
+    responses.get("http://127.0.0.1:9/v1/cluster/statistics", json={"synchronized": True, "statistics": found})
+    there = {"schemas": {}, "leading schemas": {}, "nodes": [node("n1"), node("n2")]}
+    look = looking(tmp_path, raft=(True, [member("n1", "6"), member("n2", "5")]), **there)
+    assert diagnoses.consensus(look).status == status
+    assert waited == [diagnoses.SECOND_LOOK]
+
+
+def test_a_queue_is_looked_at_twice_and_for_all_collections_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    look = looking(
+        tmp_path, nodes=[node("n1", shard(queue=50), shard(collection="D", queue=50), shard(collection="E"))]
+    )
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        look.answers["nodes again"] = [node("n1", shard(queue=0), shard(collection="D", queue=70))]
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert diagnoses.queue(look, "E").status == "ok"
+    assert waited == []
+    assert [diagnoses.queue(look, name).status for name in ("C", "D")] == ["ok", "degraded"]
+    assert len(waited) == 1
+
+
+def test_what_a_server_does_not_tell_is_left_out(tmp_path: Path) -> None:
+    look = looking(tmp_path, aliases=None)
+    assert diagnoses.aliases(look).status == "skipped"
+    assert diagnoses.performance(look, "C").status == "skipped"
+
+
+def test_a_collection_is_found_by_its_alias_where_a_leader_tells_of_it(tmp_path: Path) -> None:
+    assert diagnoses.existing(looking(tmp_path, schemas={"Docs": {}}, aliases={"Live": "Docs"}), "Live") == "Docs"
+    leaderless = looking(tmp_path, schemas={"Docs": {}}, aliases=rest.Failed("no leader", "x"))
+    assert diagnoses.existing(leaderless, "Docs") == "Docs"
+    with pytest.raises(rest.Missing, match="Doc"):
+        diagnoses.existing(leaderless, "Doc")
+
+
 def test_one_check_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = clusters.connect(config.load(), "http://127.0.0.1:9")
     look = vitals.Look(cluster, tmp_path, vitals.Limits(1, 1))

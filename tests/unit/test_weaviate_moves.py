@@ -13,9 +13,9 @@ import pytest
 import requests
 
 from daglab import errors
-from daglab.weaviate import batches, journals, rest, transfers
-from daglab.weaviate.moving import destinations, passes, relocations
-from tests.weaviate_in_memory import Killed, Server
+from daglab.weaviate import api, batches, journals, rest, transfers
+from daglab.weaviate.moving import destinations, freezing, passes, relocations
+from tests.weaviate_in_memory import Killed, Refusal, Server
 
 URLS = ("http://one.test:8080", "http://other.test:8080")
 STATES = {"a": "ACTIVE", "b": "INACTIVE"}
@@ -309,3 +309,30 @@ def test_what_can_be_an_alias(
     monkeypatch.setattr(destinations.api, "known_aliases", lambda _: None)
     with pytest.raises(errors.NotSetUp, match=r"Weaviate 1\.32"):
         destinations.check_alias(target, "Live")
+
+
+def test_a_shard_that_takes_no_status_is_an_error_unless_it_has_gone(
+    servers: list[Any], sides: tuple[transfers.Side, transfers.Side]
+) -> None:
+    """That of a tenant is there while the tenant is active; one of a collection always is."""
+    servers[0].make("Docs", {"a": "ACTIVE", "b": "INACTIVE"})
+
+    def refuse(method: str, path: str) -> None:
+        if method == "PUT":
+            raise Refusal(422, "no such shard")
+
+    servers[0].on = refuse
+    freezing.put(sides[0], ["b"], api.READONLY)
+    with pytest.raises(rest.Refused, match="no such shard"):
+        freezing.put(sides[0], ["a"], api.READONLY)
+
+
+def test_what_became_writable_meanwhile_is_no_whole_freeze(
+    servers: list[Any], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    docs = servers[0].make("Docs")
+    with journals.opened(tmp_path, {"kind": "migrate", "collection": "Docs"}) as journal:
+        freezing.freeze(journal, sides[0])
+        assert freezing.is_whole(sides[0], {})
+        docs.readonly.clear()
+        assert not freezing.is_whole(sides[0], {})
