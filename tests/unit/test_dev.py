@@ -873,3 +873,32 @@ def test_a_daemon_that_is_not_well_holds_up_nothing(tmp_path: Path, capsys: pyte
     environment.give_up_on_daemon(running, environment.DAEMON_SECONDS)
     assert running.awaited == set()
     assert str(tmp_path / "daemon.log") in capsys.readouterr().err
+
+
+def test_where_everything_is_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = config.load({}, directory=tmp_path)
+    dagster = {"url": "http://127.0.0.1:3007", "pid": 1}
+    marimo = {"url": "http://127.0.0.1:3010", "page": "http://127.0.0.1:3010/?file=a.py", "token_file": "/t"}
+    board = {"url": "http://127.0.0.1:1", "port": 1}
+    found = {"dagster": dagster, "marimo": marimo, "dashboard": board, "read_only": False}
+    dev.tell(found, settings)
+    out, err = capsys.readouterr()
+    assert out.split()[1::2] == [dagster["url"], marimo["page"], "http://127.0.0.1:1/"]
+    assert "its token is in /t" in err
+    assert "dashboard.port" in err
+    assert "export DAGLAB_DAGSTER__URL=http://127.0.0.1:3007" in err
+    assert "sandbox" not in err
+    dev.tell({"dagster": dagster, "read_only": True}, settings)
+    assert "No daemon runs." in capsys.readouterr().err
+    dev.tell({"marimo": marimo, "read_only": True}, settings)
+    assert "Dagster itself takes them" in capsys.readouterr().err
+
+
+def test_a_row_for_each_that_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    each = {"url": "http://127.0.0.1:3000", "pid": 7, "alive": True, "memory_bytes": 3 * 2**20, "cpu_percent": 2.0}
+    dev.tell_status({"dagster": each, "daemon": {"pid": 8, "alive": False}, "marimo": {"url": "http://127.0.0.1:3010"}})
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    told = {row[0]: row[1:] for row in rows}
+    assert {"runs", "3", "7"} <= set(told["dagster"])
+    assert {"ended", "8"} <= set(told["daemon"])
+    assert "http://127.0.0.1:3010" in told["marimo"]

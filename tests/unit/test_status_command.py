@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from daglab.commands import status
+
 Cli = Callable[..., Any]
 NOW = datetime.now(timezone.utc)
 LONG = "asset:" + "a_very_long_name/" * 9 + "\x1b[31mred"
@@ -153,3 +155,73 @@ def test_watching_on_a_terminal_is_in_place(project: Path, number: int, code: in
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "x"])
 def test_what_is_no_span_of_time(cli: Cli, project: Path, seconds: str) -> None:
     assert cli("status", f"--watch={seconds}", cwd=project).exit_code == 2
+
+
+def whole(**more: Any) -> dict[str, Any]:
+    """A picture of which nothing is known, but for these parts."""
+    parts = ("usage", "dagster", "models", "clusters", "dev", "operations", "exports", "disk", "today", "all")
+    return {"project": "/shop", "at": NOW.isoformat(), **dict.fromkeys(parts), "problems": [], **more}
+
+
+def shown(**more: Any) -> str:
+    return "\n".join(status.lines(whole(**more), 100))
+
+
+def test_what_is_not_known_yet_is_left_out() -> None:
+    assert "Dagster" not in shown()
+    assert "dev " not in shown()
+
+
+def test_a_deployment_that_is_up_with_what_is_wrong_in_it() -> None:
+    run = {"run_id": "0123456789ab", "status": "STARTED", "job": None, "assets": ["a", "b"]}
+    there = {
+        "state": "up",
+        "version": "1.13.0",
+        "url": "http://d.test",
+        "locations": [{"name": "good", "loaded": True}, {"name": "bad", "loaded": False, "error": "SyntaxError"}],
+        "daemons": [
+            {"name": "SENSOR", "required": True, "healthy": False},
+            {"name": "SCHEDULER", "required": True, "healthy": True},
+            {"name": "UNUSED", "required": False, "healthy": False},
+        ],
+        "more_runs": True,
+        "runs": [run] * 7,
+    }
+    text = shown(dagster=there)
+    assert "up, 1.13.0, at http://d.test" in text
+    assert "1 of 2 loaded" in text
+    assert "bad: SyntaxError" in text
+    assert "1 of 2 healthy, SENSOR" in text
+    assert "7 or more runs" in text
+    assert text.count("01234567 started a, b") == 5
+    one = shown(dagster={**there, "more_runs": False, "runs": [{**run, "job": "nightly"}]})
+    assert "1 run\n" in one
+    assert "started nightly" in one
+
+
+def test_clusters_that_are_up_and_one_that_is_not() -> None:
+    docs = {"name": "Docs", "health": "degraded", "objects": None, "uncounted_tenants": 0}
+    up = {"name": "main", "state": "up", "version": "1.39.0", "url": "http://w.test", "total": 1, "collections": [docs]}
+    down = {"name": "far", "state": "unreachable", "url": "http://far.test", "error": "connection refused"}
+    text = shown(clusters=[up, down])
+    assert "main: up, 1.39.0, 1 collection, 0 objects or more, Docs is not well" in text
+    assert "far: unreachable at http://far.test: connection refused" in text
+
+
+def test_the_parts_of_dev() -> None:
+    dagster = {"alive": True, "memory_bytes": 2**20, "cpu_percent": 3.0, "url": "http://127.0.0.1:3000"}
+    there = {"running": True, "ready": False, "pid": 1, "dagster": dagster, "marimo": {"alive": False}}
+    text = shown(dev=there)
+    assert "starts" in text
+    assert "http://127.0.0.1:3000" in text
+    assert "ended" in text
+    assert "http://127.0.0.1:3000" not in "\n".join(status.lines(whole(dev=there), 40))
+    assert "does not run" in shown(dev={"running": False})
+
+
+def test_exports_that_expire() -> None:
+    one = {"output": "exports/a.html", "expires_at": "2026-11-25T00:00:00+00:00"}
+    text = shown(exports={"kept": 9, "expired": 2, "expiring": [one] * 5})
+    assert "9 kept, 5 expire within" in text
+    assert "2 expired" in text
+    assert text.count("exports/a.html") == 3
