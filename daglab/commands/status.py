@@ -120,7 +120,8 @@ def _clusters(found: Mapping[str, Any], _: int) -> Iterator[str]:
             continue
         ill = [one["name"] for one in each["collections"] if one["health"] != "ok"]
         counted = sum(one["objects"] or 0 for one in each["collections"])
-        said = f"{each['name']}: up, {each['version']}, {scales.counted(each['total'], 'collection')}, {scales.counted(counted, 'object')}"
+        there = f"{scales.counted(each['total'], 'collection')}, {scales.counted(counted, 'object')}"
+        said = f"{each['name']}: up, {each['version']}, {there}"
         more = (
             " or more"
             if len(each["collections"]) < each["total"] or any(_is_part(one) for one in each["collections"])
