@@ -85,7 +85,9 @@ def clear_command(yes: bool, as_json: bool) -> None:
     output.require_answer(yes=yes, as_json=as_json)
     root = config.project_root()
     found = contents(root)
-    question = f"Delete {found['entries']} entries ({scales.figure(found['bytes'], 'bytes')})?"
+    question = (
+        f"Delete {scales.counted(found['entries'], 'entry', 'entries')} ({scales.figure(found['bytes'], 'bytes')})?"
+    )
     if not output.agreed(question, yes=yes):
         output.note("Nothing was done.")
         return
@@ -96,7 +98,9 @@ def clear_command(yes: bool, as_json: bool) -> None:
         result = {"ok": not failed, "removed": removed, "freed_bytes": size, "failed": failed}
         if failed:
             raise errors.NotGood(
-                f"{len(failed)} entries could not be deleted: {failed[0]}", "Look at its permissions.", result=result
+                f"{scales.counted(len(failed), 'entry', 'entries')} could not be deleted: {failed[0]}",
+                "Look at its permissions.",
+                result=result,
             )
         if as_json:
             output.document(result)

@@ -245,7 +245,9 @@ def reset_command(yes: bool, as_json: bool) -> None:
         if as_json:
             output.document({"ok": True, "moved": moved})
         elif moved:
-            output.data(f"Counting begins anew. {len(moved)} months lie in {Path(moved[0]).parent}.")
+            output.data(
+                f"Counting begins anew. Put aside in {Path(moved[0]).parent}: {scales.counted(len(moved), 'month')}."
+            )
             output.note("To undo it, move them back to .daglab/events/ where no month of that name is.")
         else:
             output.data("There was nothing to put aside.")

@@ -170,3 +170,9 @@ def test_nobody_can_tell_whether_it_was_told(api: dagster_api.DagsterApi) -> Non
     responses.post(GRAPHQL, status=500)
     with pytest.raises(errors.OutcomeUnknown, match="can't be found out whether good was told"):
         asset_checks.find(api, EVALUATION)
+
+
+def test_a_way_that_can_not_tell_of_checks_is_refused(api: dagster_api.DagsterApi, settings: config.Config) -> None:
+    with pytest.raises(errors.InvalidInput, match="--via graphql can't report to an asset check") as caught:
+        report(api, settings, "graphql")
+    assert caught.value.hint == "Use --via instance or --via rest."

@@ -759,3 +759,17 @@ def test_a_port_that_is_taken() -> None:
 def test_only_addresses_of_the_web_become_links(address: object) -> None:
     assert pages._link(address) is None
     assert pages._link("https://x.test/a") == "https://x.test/a"
+
+
+def test_what_is_not_known_yet_has_no_chart_and_no_rows() -> None:
+    assert drawing.over_time(None, NOW) == []
+    assert pages._clusters(None) is None
+
+
+def test_a_port_that_can_not_be_had_for_another_reason_is_the_systems_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+
+    monkeypatch.setattr(server, "Server", fail)
+    with pytest.raises(OSError, match="requested address"):
+        server.make(0, lambda *_: None)  # type: ignore[arg-type,return-value]

@@ -902,3 +902,15 @@ def test_a_row_for_each_that_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"runs", "3", "7"} <= set(told["dagster"])
     assert {"ended", "8"} <= set(told["daemon"])
     assert "http://127.0.0.1:3010" in told["marimo"]
+
+
+def test_one_that_does_not_end_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(record, "_running", lambda _: {"pid": 4711, "mark": "m"})
+    monkeypatch.setattr(record, "_lives", lambda _: True)
+    monkeypatch.setattr(record, "STOP_SECONDS", 0.0)
+    monkeypatch.setattr(record.os, "kill", lambda _, number: sent.append(number))
+    with pytest.raises(errors.TimedOut, match="process 4711"):
+        record.stop(tmp_path)
+    assert sent[0] == signal.SIGTERM
+    assert signal.SIGKILL in sent

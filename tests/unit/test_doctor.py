@@ -744,3 +744,12 @@ def test_packages_beside_each_other(
     python.unlink()
     (found,) = packages.dependencies(project(tmp_path, **{"dagster.python": str(python)}))
     assert found.status == "skipped"
+
+
+def test_a_line_that_somebody_else_has_ended_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / ".daglab" / "exports.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text('{"v": 1}\n')
+    monkeypatch.setattr(mending.records, "torn_files", lambda _: [path])
+    assert mending.torn(project(tmp_path)) == []
+    assert path.read_text() == '{"v": 1}\n'

@@ -422,3 +422,9 @@ def test_groups_hold_each_cell_once() -> None:
             holding = [group for group in groups if set(cell.origins) & set(group.numbers)]
             assert len(holding) == min(1, len(cell.origins))
             assert all(place in group.places and set(cell.origins) <= set(group.numbers) for group in holding)
+
+
+def test_where_two_texts_differ() -> None:
+    assert noise.difference("a\nb", "a\nc") == "line 2: 'b' before, 'c' now"
+    assert noise.difference("a", "a\nb").startswith("line 2: ")
+    assert noise.difference("a\nb", "a\nb") == "no difference"

@@ -83,3 +83,13 @@ def test_a_place_outside_of_the_project_is_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.InvalidInput, match="lies outside of the project") as caught:
         connecting.apply(draft, tmp_path / "shop", TARGETS[2], tmp_path / "sales.py")
     assert caught.value.hint == "Name a place within the project with --to."
+
+
+def test_a_cell_whose_head_takes_several_lines_is_read_and_what_is_no_cell_is_not() -> None:
+    text = (
+        "import marimo\napp = marimo.App()\n\n\ndef helper():\n    return 1\n\n\n"
+        "@app.cell(\n    hide_code=True,\n)\ndef _(\n    one,\n    other,\n):\n"
+        "    x = one + other\n    return (x,)\n\n\n"
+        "@app.cell\ndef _():\n    return\n"
+    )
+    assert [(cell.code, cell.hidden) for cell in connecting._cells(text)] == [("x = one + other", True)]

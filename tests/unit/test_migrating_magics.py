@@ -429,3 +429,9 @@ def test_holoviews_options_are_comments_and_the_code_below_them_stays(source: st
     assert any(each.needs_person for each in notes)
     if source.startswith("%%"):
         assert code(source) == [f"text: {source}"]
+
+
+@pytest.mark.parametrize("source", ["%cd -b work", "%cd -2", "%cd --foo", "%set_env NAME", "%set_env =3"])
+def test_what_has_no_counterpart_is_kept_with_its_reason(source: str) -> None:
+    made = draft(source)
+    assert [note.needs_person for note in made.notes if note.cell is not None] == [True]

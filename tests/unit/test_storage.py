@@ -16,7 +16,7 @@ import pytest
 
 from daglab import errors, redaction
 from daglab.settings import config
-from daglab.storage import aws_program, aws_settings, local, objects, places, programs, s3, sigv4
+from daglab.storage import aws_program, aws_settings, local, objects, places, programs, s3, sigv4, sums, transfers
 
 Place = places.Place
 UNTIL = datetime.now(timezone.utc) + timedelta(hours=1)
@@ -580,3 +580,29 @@ def test_the_modules_offer_the_same() -> None:
         signatures = {str(inspect.signature(getattr(module, name))) for module in (s3, azure, gcs, local, presigned)}
         assert len(signatures) == 1, (name, signatures)
     assert aws_program.find
+
+
+def test_a_file_that_is_not_what_was_written_is_an_error(
+    folder: Place, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local.transfers, "measured", lambda _: transfers.Sent(1, "0" * 64, "0" * 32))
+    with pytest.raises(errors.OutcomeUnknown, match="is not what was written there"):
+        put(folder, report, "a.html")
+
+
+def test_what_is_no_ordinary_file_is_none_of_ours(folder: Place, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "srv" / "a.html")
+    with pytest.raises(errors.InvalidInput, match="is not an ordinary file"):
+        local.look(folder, "a.html")
+
+
+def test_an_answer_that_is_lost_stays_lost_where_nobody_may_look() -> None:
+    def put_it() -> str:
+        raise errors.OutcomeUnknown("the answer was lost", "look")
+
+    def look() -> None:
+        raise errors.NotAuthorised("not for you", "x")
+
+    with pytest.raises(errors.OutcomeUnknown, match="the answer was lost"):
+        sums.verified("s3://b/a", transfers.Sent(1, "0" * 64, "0" * 32), put_it, look)
+    assert sums.verified("s3://b/a", transfers.Sent(1, "0" * 64, "0" * 32), lambda: "http", look) == "http"

@@ -14,7 +14,7 @@ import requests
 import responses
 
 from daglab import errors, redaction
-from daglab.storage import gcs_program, google_accounts, google_keys, objects, places, sums, transfers
+from daglab.storage import gcs_answers, gcs_program, google_accounts, google_keys, objects, places, sums, transfers
 
 PLACE = places.Place("gs", "box", "daily")
 STORE = "https://storage.googleapis.com"
@@ -379,3 +379,27 @@ def test_a_link_that_gcloud_signs_is_taken_even_where_gcloud_fails_after(gcloud:
 def test_a_link_lives_for_seven_days_at_most() -> None:
     with pytest.raises(errors.InvalidInput, match="7 days"):
         objects.sign(PLACE, "daily/a.html", 604_801)
+
+
+def test_parts_of_a_key_that_do_not_belong_together_sign_nothing(pem: str) -> None:
+    modulus, public, private = google_keys._numbers(pem)
+    with pytest.raises(ValueError, match="do not belong together"):
+        google_keys._rsa(modulus, public, private + 2, b"text")
+
+
+def test_a_key_that_is_too_short_is_refused() -> None:
+    words = ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:512"]
+    short = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    with pytest.raises(ValueError, match="too short"):
+        google_keys.of_rsa("a@b", short, "")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "said"),
+    [(503, errors.Unreachable, "can't answer now"), (418, errors.InvalidInput, "took it for wrong")],
+)
+def test_other_answers_of_cloud_storage_are_told(status: int, kind: type[errors.DaglabError], said: str) -> None:
+    answer = requests.Response()
+    answer.status_code = status
+    with pytest.raises(kind, match=said):
+        gcs_answers.expect(answer, places.parse("gs://bucket"), [200])
