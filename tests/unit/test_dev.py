@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from daglab import errors, process_table, processes
 from daglab.commands import dev, stop
@@ -914,3 +915,22 @@ def test_one_that_does_not_end_is_an_error(tmp_path: Path, monkeypatch: pytest.M
         record.stop(tmp_path)
     assert sent[0] == signal.SIGTERM
     assert signal.SIGKILL in sent
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--no-dagster", "--no-marimo"], "leave nothing to start"),
+        (["--url", "http://127.0.0.1:9"], "names a Dagster that runs already"),
+    ],
+)
+def test_what_can_not_be_started_is_refused(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "daglab.yaml").touch()
+    (tmp_path / "definitions.py").write_text("import dagster\n\ndefs = dagster.Definitions()\n")
+    (tmp_path / "pyproject.toml").write_text("[tool.dagster]\nmodule_name = 'definitions'\n")
+    done = CliRunner().invoke(dev.command, words)
+    assert isinstance(done.exception, errors.WrongUsage)
+    assert said in done.exception.message

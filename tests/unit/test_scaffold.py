@@ -5,15 +5,18 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import json
 import os
 import shlex
 import threading
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from daglab import errors
 from daglab.authoring import definitions, notebook_templates, scaffolds
+from daglab.commands import scaffold
 from daglab.deployment import entities, selection
 from daglab.settings import config
 
@@ -461,3 +464,34 @@ def test_an_import_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytes
     settings = config.load({"dagster.python": str(python)}, directory=tmp_path, environ={})
     with pytest.raises(errors.NotGood, match="it does not end"):
         definitions.require(settings, "shop", tmp_path / "nb.py")
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "said"),
+    [
+        (["--list-templates", "--eject", "default"], errors.WrongUsage, "write no notebook"),
+        (["--asset", "a", "--each", "--filename", "b.py"], errors.WrongUsage, "--each writes several notebooks"),
+        (["--job", "nightly", "--each"], errors.WrongUsage, "--each is for assets"),
+        (["--from-selection", "group:g", "--each"], errors.NotSetUp, "needs a deployment"),
+        (["--collection", "Docs", "--git-commit"], errors.NotSetUp, "is no git repository"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_by_the_command(
+    words: list[str], kind: type[errors.DaglabError], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "daglab.yaml").write_text("dagster: {url: 'http://127.0.0.1:9'}\n")
+    done = CliRunner().invoke(scaffold.command, words)
+    assert isinstance(done.exception, kind), done
+    assert said in done.exception.message
+    assert not list(tmp_path.rglob("*.py"))
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_template_is_ejected(as_json: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "daglab.yaml").touch()
+    done = CliRunner().invoke(scaffold.command, ["--eject", "minimal", *(["--json"] if as_json else [])])
+    assert done.exit_code == 0
+    path = json.loads(done.stdout)["template"] if as_json else done.stdout.strip().splitlines()[0]
+    assert Path(path).is_file()
