@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from daglab import errors
+from daglab import errors, output
 from daglab.commands import collection
 from tests.weaviate_in_memory import Killed, Refusal, Server
 
@@ -298,3 +298,109 @@ def test_batches_do_the_same_to_all_that_match(run: Run, servers: list[Server], 
     code, text = run("batch", "--pattern", "Docs*", "--operation", "backup", "--output", "more", "--json", *ONE)
     assert code != 0
     assert "1 of 2 failed" in text
+
+
+@pytest.fixture
+def somebody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody sits at the terminal, and may answer."""
+    monkeypatch.setattr(output, "require_answer", lambda **_: None)
+
+
+@pytest.mark.usefixtures("somebody")
+def test_names_are_typed_and_another_word_does_nothing(run: Run, servers: list[Server]) -> None:
+    fill(servers[0])
+    fill(servers[0], many=2, name="Next")
+    assert run("rm", "Docs", *ONE, typed="docs\n")[0] == 2
+    assert "Docs" in servers[0].there
+    code, text = run("clear", "Docs", *ONE, typed="Docs\n")
+    assert code == 0
+    assert "Docs in http://one.test:8080: 5 objects" in text
+    words = ("copy", "Next", "Docs", *ONE, "--overwrite")
+    code, text = run(*words, typed="no\n")
+    assert (code, "That is not its name" in text) == (2, True)
+    assert servers[0].contents("Docs") == {}
+    assert run(*words, typed="Docs\n")[0] == 0
+    assert len(servers[0].there["Docs"].objects[None]) == 2
+    code, text = run("migrate", "Docs", *ONE, *OTHER, typed="n\n")
+    assert (code, "Nothing was done." in text) == (0, True)
+    assert servers[1].there == {}
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("somebody")
+def test_what_can_be_put_right_is_told_asked_about_and_done(run: Run, servers: list[Server]) -> None:
+    fill(servers[0])
+    docs = servers[0].there["Docs"]
+    assert run("health", *ONE)[0] == 0
+    docs.readonly.add(docs.shard)
+    code, text = run("health", *ONE)
+    assert code == 4
+    assert "Docs" in text
+    code, text = run("health", "--fix", "--dry-run", *ONE)
+    assert "Would" in text
+    assert docs.readonly
+    assert "Nothing was done." in run("health", "--fix", *ONE, typed="n\n")[1]
+    code, text = run("health", "--fix", *ONE, typed="y\n")
+    assert code == 0, text
+    assert "Done:" in text
+    assert not docs.readonly
+    assert "There is nothing that can be put right from here." in run("health", "--fix", *ONE)[1]
+
+
+def test_what_can_not_be_put_right_is_told(run: Run, servers: list[Server]) -> None:
+    fill(servers[0])
+    docs = servers[0].there["Docs"]
+    docs.readonly.add(docs.shard)
+
+    def refuse(method: str, path: str) -> None:
+        if method == "PUT":
+            raise Refusal(422, "the disk is full")
+
+    servers[0].on = refuse
+    code, text = run("health", "Docs", "--fix", "--yes", *ONE)
+    assert code == 4
+    assert "Not done:" in text
+    assert docs.readonly
+
+
+@pytest.mark.parametrize("operation", ["health", "stats"])
+def test_a_batch_has_a_row_for_each(run: Run, servers: list[Server], operation: str) -> None:
+    fill(servers[0])
+    fill(servers[0], many=2, name="DocsOld")
+    code, text = run("batch", "--pattern", "Docs*", "--operation", operation, *ONE)
+    assert code == 0, text
+    rows = [line.split() for line in text.splitlines() if line.startswith("Docs")]
+    assert [row[0] for row in rows] == ["Docs", "DocsOld"]
+    code, text = run("batch", "--pattern", "Docs*", "--operation", operation, "--json", *ONE)
+    assert json.loads(text[text.index("{") :])["counts"] == {"collections": 2, "failed": 0}
+
+
+def test_a_batch_of_which_one_is_not_well_ends_so(run: Run, servers: list[Server]) -> None:
+    fill(servers[0])
+    fill(servers[0], many=2, name="DocsOld")
+    old = servers[0].there["DocsOld"]
+    old.readonly.add(old.shard)
+    code, text = run("batch", "--pattern", "Docs*", "--operation", "health", *ONE)
+    assert code == 4
+    assert "1 of 2 failed: DocsOld is degraded." in text
+
+
+def test_templates_are_shown_and_taken_away(run: Run, servers: list[Server], tmp_path: Path) -> None:
+    (tmp_path / "daglab.yaml").touch()
+    fill(servers[0])
+    names = {each["name"] for each in json.loads(run("template", "list", "--json")[1])["templates"]}
+    name = sorted(names)[0]
+    assert name in run("template", "list")[1]
+    schema = json.loads(run("template", "show", name)[1])
+    assert schema == json.loads(run("template", "show", name, "--json")[1])["schema"]
+    for more in ([], ["--json"]):
+        assert run("template", "save", "mine", "Docs", *ONE)[0] == 0
+        assert "mine" in run("template", "rm", "mine", *more)[1]
+    assert run("template", "show", "mine")[0] == 7
+
+
+def test_one_source_of_a_schema_alone(run: Run, servers: list[Server]) -> None:
+    fill(servers[0])
+    code, text = run("create", "Next", "--like", "Docs", "--template", "documents", *ONE)
+    assert (code, "both say which schema" in text) == (2, True)
+    assert "Next" not in servers[0].there
