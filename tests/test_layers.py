@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import tiers
+
 PACKAGE = Path(__file__).resolve().parent.parent / "daglab"
 
 # From the ground up. What two modules of one floor both need moves a floor down.
@@ -417,6 +419,7 @@ for name in {names}:
     assert done.returncode == 0, done.stderr
 
 
+@tiers.unmeasured
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["-h"]])
 def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
     code = f"""

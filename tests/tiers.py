@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Collection, Iterable
 from typing import Any
 
 import pytest
+
+# Whether it is measured what the tests run: each process then imports what measures, writes a file, and is slower.
+MEASURED = "COVERAGE_PROCESS_CONFIG" in os.environ
+unmeasured = pytest.mark.skipif(MEASURED, reason="what measures is imported, and writes files, too")
 
 
 def few(values: Iterable[Any], kept: Collection[Any]) -> list[Any]:

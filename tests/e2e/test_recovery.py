@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests import users
+from tests import tiers, users
 
 pytestmark = pytest.mark.long
 
@@ -97,6 +97,7 @@ def test_files_that_a_power_cut_has_torn(shop: users.User) -> None:
     assert shop.asks("doctor", "--deep")["deep"]["bad"] == []
 
 
+@tiers.unmeasured
 def test_a_disk_without_room(shop: users.User) -> None:
     """In the end: what was there is there byte for byte, nothing half is beside it, and with room all is made."""
     first = shop.asks("backup", "create")["archive"]

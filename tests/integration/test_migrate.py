@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests import tiers
 from tests.jupyter_notebooks import code, markdown, notebook, of_kernel, stream, written
 
 pytestmark = pytest.mark.long
@@ -317,6 +318,7 @@ def test_a_folder_that_may_not_be_written(cli: Cli) -> None:
     assert cli("migrate", "a.ipynb", "--to", "out").exit_code == 7
 
 
+@tiers.unmeasured
 def test_a_full_disk_leaves_no_half_notebook(cli: Cli) -> None:
     put("nb/a.ipynb", *(f"text_{n} = '{'x' * 2000}'" for n in range(100)))
     put("nb/b.ipynb")

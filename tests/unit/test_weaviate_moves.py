@@ -13,7 +13,8 @@ import pytest
 import requests
 
 from daglab import errors
-from daglab.weaviate import api, batches, journals, rest, transfers
+from daglab.weaviate import api, batches, journals, rest, tenants, transfers
+from daglab.weaviate.improving import replication
 from daglab.weaviate.moving import destinations, freezing, passes, relocations
 from tests.weaviate_in_memory import Killed, Refusal, Server
 
@@ -336,3 +337,32 @@ def test_what_became_writable_meanwhile_is_no_whole_freeze(
         assert freezing.is_whole(sides[0], {})
         docs.readonly.clear()
         assert not freezing.is_whole(sides[0], {})
+
+
+def test_a_tenant_that_does_not_become_active_or_is_gone_is_an_error(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers[0].make("Docs", {"a": "OFFLOADING"})
+    with pytest.raises(rest.Missing, match="There is no tenant b of Docs any more"):
+        tenants.activate(sides[0].cluster, "Docs", "b")
+    monkeypatch.setattr(tenants, "LONGEST", -1.0)
+    with pytest.raises(errors.TimedOut, match="a of Docs did not become active"):
+        tenants.activate(sides[0].cluster, "Docs", "a")
+
+
+def test_a_cluster_that_can_not_move_replicas_says_what_switches_it_on(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side]
+) -> None:
+    servers[0].make("Docs")
+    said = [501, 500]
+
+    def refuse(method: str, path: str) -> None:
+        if path.startswith("replication"):
+            raise Refusal(said[0], "not here")
+
+    servers[0].on = refuse
+    with pytest.raises(errors.NotSetUp, match="it is switched off"):
+        replication.replicas(sides[0].cluster, "Docs")
+    said.pop(0)
+    with pytest.raises(rest.Failed, match="not here"):
+        replication.replicas(sides[0].cluster, "Docs")
