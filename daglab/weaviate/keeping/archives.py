@@ -142,9 +142,8 @@ def _write(
         with _while_there(cluster, head, place, tenant), _readable(cluster, head, journal, tenant, status):
             _write_objects(cluster, head, journal, place, descriptor, tenant, tell)
     _compare(cluster, schema, head, place)
-    comparisons.counted(
-        transfers.Side(cluster, head.collection)
-    )  # raises where a node is lost, whose objects nobody lists
+    # Raises where a node is lost, whose objects nobody lists.
+    comparisons.counted(transfers.Side(cluster, head.collection))
     end = archive_lines.End(place.objects, place.chain, place.changed[:MOST_TOLD])
     _append(descriptor, place, archive_lines.end_member(end))
     place.done = True
