@@ -936,17 +936,19 @@ def test_what_can_not_be_started_is_refused(
     assert said in done.exception.message
 
 
-def test_ports_that_are_taken_as_fast_as_they_are_found(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_ports_that_are_taken_as_fast_as_they_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     ports_lost = iter(range(3000, 3100))
     seen: list[list[int]] = []
+    warned: list[str] = []
 
     def attempt(_: object, lost: list[int], *__: object) -> None:
         seen.append(list(lost))
         raise environment.PortLost("dagster", next(ports_lost))
 
     monkeypatch.setattr(environment, "_attempt", attempt)
+    monkeypatch.setattr(environment.output, "warn", warned.append)
     with pytest.raises(errors.Taken, match="as fast as they are found: 3000, 3001") as caught:
         environment.serve(None, lambda _: None, lambda: True)  # type: ignore[arg-type]
     assert caught.value.hint == "Name others with --port-range."
     assert seen[1] == [3000]
-    assert "Port 3000 was taken while dagster started: trying another." in capsys.readouterr().err
+    assert warned[0] == "Port 3000 was taken while dagster started: trying another."
