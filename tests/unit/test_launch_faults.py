@@ -22,7 +22,7 @@ from daglab.deployment import dagster_api
 from daglab.launching import launches, targets
 
 TARGET = targets.Target("report", "__repository__", "main")
-LAUNCHES, AT_ONCE = 300, 30
+LAUNCHES, AT_ONCE = 300, 10  # more at once, and a busy machine does not look up in time what was made
 TIMEOUT = 0.6  # seconds; a real one is 30
 FAULTS = ("none", "cut before", "cut after", "garbled", "soon", "late", "too late")
 DELAYS = {"soon": 0.2, "late": 0.5, "too late": 1.6}  # after the client has been cut off
@@ -134,8 +134,9 @@ def test_never_two_runs_and_never_a_lie(endpoint: tuple[Endpoint, str]) -> None:
     made = {launch_id: state.runs.get(launch_id, []) for launch_id in ids}
     assert {launch_id: runs for launch_id, runs in made.items() if len(runs) > 1} == {}
     assert all(told[launch_id] in (None, *made[launch_id]) for launch_id in ids)
-    for fault in ("none", "cut after", "garbled"):  # on a machine that is very busy some of them are unknown, too
-        assert any(told[launch_id] for launch_id in ids if state.faults[launch_id] == fault), fault
+    for launch_id in ids:
+        if state.faults[launch_id] in ("none", "cut after", "garbled"):
+            assert told[launch_id] == made[launch_id][0], (launch_id, state.faults[launch_id])
     for launch_id, end in ends.items():
         if isinstance(end, errors.OutcomeUnknown):
             assert end.result == {"launch": "unknown", "launch_id": launch_id, "runs": []}
