@@ -142,7 +142,10 @@ def _is_claimed(claims: Path, module: Path) -> bool:
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A home of its own, `tmp_path` as the current folder, no variables that steer daglab, no secrets that it knows."""
+    """A home of its own, `tmp_path` as the current folder, no variables that steer daglab.
+
+    It knows no secrets, and drops no messages because a supervisor ran in this process before.
+    """
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
         if name.startswith(FOREIGN_PREFIXES) or name.upper() in FOREIGN_NAMES:
@@ -150,9 +153,10 @@ def isolated(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypat
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
     monkeypatch.chdir(tmp_path)
-    from daglab import redaction
+    from daglab import output, redaction
 
     monkeypatch.setattr(redaction, "_secrets", set())
+    monkeypatch.setattr(output, "_hasty", [])
 
 
 @pytest.fixture(autouse=True)
