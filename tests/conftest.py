@@ -11,6 +11,7 @@ import functools
 import importlib.metadata
 import importlib.util
 import ipaddress
+import itertools
 import os
 import shutil
 import signal
@@ -50,6 +51,7 @@ if importlib.util.find_spec("daglab") is None:
 
 from tests import forks, weaviates  # noqa: E402 (they need daglab)
 
+_homes = itertools.count()
 _servers: list[weaviates.Server] = []  # those that all tests share
 
 
@@ -146,7 +148,9 @@ def isolated(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypat
 
     It knows no secrets, and drops no messages because a supervisor ran in this process before.
     """
-    home = tmp_path_factory.mktemp("home")
+    # Numbered here: `mktemp` looks at every folder that there is, and there are two for each of ten thousand tests.
+    home = tmp_path_factory.getbasetemp() / "homes" / str(next(_homes))
+    home.mkdir(parents=True)
     for name in list(os.environ):
         if name.startswith(FOREIGN_PREFIXES) or name.upper() in FOREIGN_NAMES:
             monkeypatch.delenv(name)
@@ -339,6 +343,7 @@ def _deployment_env(root: Path, home: Path) -> dict[str, str]:
         "HOME": str(root),
         "DAGSTER_HOME": str(home),
         "LANG": "C.UTF-8",
+        "PYTHONPATH": str(REPOSITORY / "tests" / "forked_runs"),
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -111,7 +111,7 @@ def test_more_than_a_page_of_runs(daglab: Run, launched: Run, monkeypatch: pytes
 
 
 def test_a_run_in_full(daglab: Run, launched: Run, text: Run) -> None:
-    run, _ = launched("--asset-selection", "rich,orders")
+    run, _ = launched("--asset-selection", "raw_orders,rich,orders")
     result = daglab("runs", "show", run)
     assert {step["key"]: step["status"] for step in result["steps"]}["rich"] == "SUCCESS"
     made = {each["asset"]: each["metadata"] for each in result["materializations"]}
@@ -290,7 +290,7 @@ def test_two_runs_of_one_job(daglab: Run, launched: Run, text: Run) -> None:
 
 @pytest.mark.slow
 def test_what_they_made(daglab: Run, launched: Run) -> None:
-    one, _ = launched("--asset-selection", "orders")
+    one, _ = launched("--asset-selection", "raw_orders,orders")
     other, _ = launched("--asset-selection", "src/customers")
     changes = {
         (each["asset"], each["label"]): each["values"] for each in daglab("runs", "compare", one, other)["metadata"]
