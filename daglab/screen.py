@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -38,17 +38,33 @@ def is_terminal() -> bool:
 
 def hold(draw: Callable[[Lines], None], lines: Lines, seconds: float) -> None:
     """Draw, and for so many seconds draw anew as soon as the terminal has another size."""
-    resized, deadline = threading.Event(), time.monotonic() + seconds
-    before = signal.signal(signal.SIGWINCH, lambda *_: resized.set())
-    try:
+    deadline = time.monotonic() + seconds
+    with _signals() as signalled:
         draw(lines)
         output.flush()
-        while resized.wait(max(0.0, deadline - time.monotonic())):
-            resized.clear()
-            if is_terminal():
+        while (left := deadline - time.monotonic()) > 0 and select.select([signalled], [], [], left)[0]:
+            if signal.SIGWINCH in os.read(signalled, 4096) and is_terminal():
                 draw(lines)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[int]:
+    """A pipe that has a byte for each signal that comes, the terminal's other size among them.
+
+    No `threading.Event`: the very code that a signal interrupts may hold its lock. And whichever thread gets the
+    signal, who waits for the pipe wakes up.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    handler = signal.signal(signal.SIGWINCH, lambda *_: None)  # it is ignored otherwise
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        yield reader
     finally:
-        signal.signal(signal.SIGWINCH, before)
+        signal.set_wakeup_fd(before)
+        signal.signal(signal.SIGWINCH, handler)
+        os.close(reader)
+        os.close(writer)
 
 
 def passing(text: str) -> None:

@@ -263,7 +263,7 @@ def _serving(root: Path, fixture: str, *, daemon: bool) -> Iterator[Deployment]:
         for name in commands:
             services.start(name)
         url = f"http://127.0.0.1:{port}"
-        _wait_until_up(url, lambda: processes.ended(keeper), logs)
+        _wait_until_up(url, lambda: processes.ended(keeper), logs, daemon=daemon)
         yield Deployment(url, home, project, port, services)
 
 
@@ -356,9 +356,9 @@ def _make_storage(project: Path, env: Mapping[str, str]) -> None:
         pytest.fail(f"DAGSTER_HOME could not be made:\n{done.stderr}", pytrace=False)
 
 
-def _wait_until_up(url: str, ended: Callable[[], Mapping[str, int]], logs: Mapping[str, Path]) -> None:
+def _wait_until_up(url: str, ended: Callable[[], Mapping[str, int]], logs: Mapping[str, Path], *, daemon: bool) -> None:
     deadline = time.monotonic() + 180
-    while not _is_up(url):
+    while not (_is_up(url) and (not daemon or _works_off_backfills(url))):
         if gone := ended():
             pytest.fail(f"Dagster ended while it started: {gone}\n{_tails(logs)}", pytrace=False)
         if time.monotonic() > deadline:
@@ -367,12 +367,26 @@ def _wait_until_up(url: str, ended: Callable[[], Mapping[str, int]], logs: Mappi
 
 
 def _is_up(url: str) -> bool:
-    with requests.Session() as session:
-        session.trust_env = False
+    with _session() as session:
         try:
             return "dagster_version" in session.get(f"{url}/server_info", timeout=10).json()
         except (requests.RequestException, ValueError):
             return False
+
+
+def _works_off_backfills(url: str) -> bool:
+    """Whether the daemon has given its first sign of life: it starts beside the webserver."""
+    query = "{instance{daemonHealth{allDaemonStatuses{daemonType healthy}}}}"
+    with _session() as session:
+        data = session.post(f"{url}/graphql", json={"query": query}, timeout=60).json()["data"]
+    statuses = data["instance"]["daemonHealth"]["allDaemonStatuses"]
+    return any(each["daemonType"] == "BACKFILL" and each["healthy"] for each in statuses)
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    return session
 
 
 def _tails(logs: Mapping[str, Path], lines: int = 40) -> str:

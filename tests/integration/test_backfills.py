@@ -158,7 +158,7 @@ def test_not_waiting_and_settling(daglab: Run) -> None:
 
 def test_the_time_is_up_and_the_backfill_is_cancelled(daglab: Run) -> None:
     result = daglab(
-        *("run", "--asset-selection", "regional", "--all-partitions", "--timeout", "0.1", "--cancel-on-timeout"),
+        *("run", "--asset-selection", "daily_regional", "--all-partitions", "--timeout", "0.1", "--cancel-on-timeout"),
         exit_code=9,
     )
     assert (result["cancelled"], result["backfill"]["status"]) == (True, "CANCELED")

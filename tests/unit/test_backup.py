@@ -26,6 +26,7 @@ from daglab import errors, files, json_lines, state
 from daglab.dev import record
 from daglab.doctor import folder, mending, origins, records
 from daglab.upkeep import archives, contents, journal, restoring, turns
+from tests import tiers
 
 Cli = Callable[..., Any]
 NOTEBOOKS = "dagster/notebooks"
@@ -558,7 +559,7 @@ def broken_off(project: Path, archive: Path | str, fault: str, name: str = "copy
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("fault", ["kill", "fail", "stop"])
+@pytest.mark.parametrize("fault", tiers.few(["kill", "fail", "stop"], ["kill"]))
 def test_a_restore_that_is_broken_off_anywhere_is_all_or_nothing(project: Path, fault: str) -> None:
     """At each call that changes something: killed before it, refused by the system, stopped by the user after it."""
     before, then, archive = changed(project)

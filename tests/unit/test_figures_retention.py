@@ -255,7 +255,7 @@ def test_a_kill_leaves_the_old_month_or_the_new_one(project: Path) -> None:
     folded(project)
     took = time.monotonic() - began
     new, chance, seen = path_of(project).read_bytes(), random.Random(3), set()
-    for number in range(24):
+    for number in range(12):
         path_of(project).write_bytes(old)
         process = start(FOLD, project)
         assert process.stdout is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -69,6 +70,26 @@ def test_what_is_held_is_drawn_anew_when_the_terminal_has_another_size(terminal:
         screen.hold(draw, lambda width: ["x"], 5)
     assert drawn == [1, 1, 1]
     assert signal.getsignal(signal.SIGWINCH) is before
+
+
+FLOOD = """
+import signal, threading
+from daglab import screen
+def flood():
+    for _ in range(900):
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGWINCH)
+        over.wait(0.001)
+over = threading.Event()
+def draw(lines):
+    threading.Thread(target=flood, daemon=True).start()
+screen.hold(draw, lambda width: [], 1)
+over.set()
+"""
+
+
+def test_another_size_at_any_moment_does_not_hold_it_up() -> None:
+    """In a process of its own: one that waits for itself would not end."""
+    subprocess.run([sys.executable, "-c", FLOOD], timeout=60, check=True)
 
 
 def test_without_a_terminal_another_size_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

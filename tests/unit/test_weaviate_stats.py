@@ -384,7 +384,7 @@ def test_latencies_are_of_the_last_minute_once_there_is_an_earlier_look() -> Non
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
-@pytest.mark.parametrize("height", [5, 8, 24])
+@pytest.mark.parametrize("height", [5, 8, 15, 24])
 def test_the_screen_fits(width: int, height: int) -> None:
     many = [measure(f"A_very_long_name_of_a_collection_{number}", 10**9 + number) for number in range(60)]
     bad = measure("Bad\x1b[31m\n", None, problem="It can't be counted. " * 20)
@@ -394,6 +394,7 @@ def test_the_screen_fits(width: int, height: int) -> None:
     found = board.screen(looked, done, NOW, 10, width, height)
     assert max(map(len, found)) <= width
     assert not any("\x1b" in line or "\n" in line for line in found)
+    assert found[-1] != "Last operations"
     if height == 24:
         assert len(found) <= height
         assert any("more" in line for line in found)

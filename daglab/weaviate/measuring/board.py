@@ -13,6 +13,7 @@ from daglab.weaviate.measuring import looks, measures
 NOTHING = "-"
 NARROWEST = 8  # columns of a first column that is cut
 OPERATIONS = 5
+HEADING = 2  # lines: an empty one before it
 PERFORMANCE = "performance"  # figures, and nothing else
 
 Rows = list[list[str]]
@@ -59,7 +60,7 @@ def screen(
     headers, rows = _table(found, most)
     room = len(rows) if height is None else height - len(head) - 3
     if height is not None and len(rows) > room - len(done):  # the last operations make room for collections
-        done = done[: max(0, min(len(done), room // 3))]
+        done = done[: min(len(done), room // 3)] if room // 3 > HEADING else []
         room -= len(done)
     shown = columns(headers, rows, width)
     if height is not None and len(rows) > room:
