@@ -98,7 +98,8 @@ def detach(root: Path, opens: bool) -> dict[str, Any]:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=messages, start_new_session=True
         )
     try:
-        found = _first_document(child.stdout or ())
+        with child.stdout or contextlib.nullcontext(()) as printed:
+            found = _first_document(printed)
     except BaseException:  # whatever ends our waiting, nothing may go on that nobody was told of
         child.terminate()
         child.wait()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import struct
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from daglab import errors
-from daglab.children import comparison, tokens, transformer
+from daglab.children import comparison, converter, exporter, tokens, transformer
 from daglab.helpers import in_process
 
 OBJECT = {"id": "a", "properties": {"t": "x"}, "vector": None, "vectors": {}}
@@ -174,3 +177,103 @@ def test_a_run_in_this_process_is_shown_with_why_it_failed() -> None:
 def test_no_assets_are_no_run() -> None:
     with pytest.raises(errors.InvalidInput, match="There is no asset to run"):
         in_process.run_inprocess(None, [], "shop")  # type: ignore[arg-type]
+
+
+class Shown:
+    """As one of marimo's own."""
+
+    text = "<b>3</b>"
+
+
+Shown.__module__ = "marimo._output.hypertext"
+
+
+def test_what_is_marimos_own_is_told_as_that(watch: comparison.Watch) -> None:
+    found = watch.described(Shown())
+    assert (found["text"], found["data"]) == (None, {})
+    assert found["marimo"] == comparison.marimo_text(Shown())
+
+
+def test_an_original_without_a_kernel_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(comparison.importlib.util, "find_spec", lambda _: None)
+    comparison.run_original({}, lambda **line: told.append(line))
+    assert len(told) == 1
+    assert "pip install nbclient ipykernel" in told[0]["flaw"]
+
+
+# --- what marimo makes of a notebook
+
+
+APP = """import functools
+import marimo
+
+app = marimo.App()
+
+
+@functools.cache
+def helper(
+    a={"x": 1},
+):
+    return a
+
+
+@app.cell
+def _(a: dict[str, int] = {"b": 2}):
+    # a comment
+    c = a
+    return (c,)
+
+
+@app.function
+def double(x):
+    return 2 * x
+"""
+
+
+def test_cells_are_read_by_hand_as_marimo_reads_them() -> None:
+    by_hand = [code for code, _ in converter.parsed_by_hand(APP)]
+    assert by_hand == ["# a comment\nc = a", "def double(x):\n    return 2 * x"]
+    assert by_hand == [code for code, _ in converter.parsed(APP)]
+
+
+def test_another_number_of_cells_is_a_flaw() -> None:
+    with pytest.raises(ValueError, match="marimo makes 2 cells of 1"):
+        converter.read_back({"cells": [{"code": "1"}], "header": None}, {"text": APP})
+
+
+@pytest.mark.parametrize("said", ["", "no json", '{"other": 1}'])
+def test_a_check_that_breaks_off_leaves_no_text(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[dict[str, Any]] = [{"text": "a", "issues": []}, {"text": "b", "issues": []}]
+    converter.check({}, answers)
+    assert [each["text"] for each in answers] == ["a", "b"]
+    monkeypatch.setattr(converter, "command", lambda *_: ("KeyError: 'x'", said))
+    converter.check({"b.py": 1}, answers)
+    assert answers[0] == {"text": "a", "issues": []}
+    assert answers[1]["text"] == ""
+    assert answers[1]["flaw"] == "`marimo check` breaks off: KeyError: 'x'"
+
+
+# --- orders for exports
+
+
+@pytest.mark.parametrize("torn", [b"", b"\0", struct.pack("!I", 9), struct.pack("!I", 9) + b"{}"])
+def test_a_torn_order_is_the_end(torn: bytes) -> None:
+    here, there = socket.socketpair()
+    with open(os.devnull, "rb") as file, here, there:
+        if torn:
+            socket.send_fds(here, [torn], [file.fileno()] * exporter.DESCRIPTORS)
+        here.shutdown(socket.SHUT_WR)
+        assert exporter.receive(there) is None
+
+
+def test_an_order_comes_whole() -> None:
+    here, there = socket.socketpair()
+    body = json.dumps({"words": ["a"] * 1000}).encode()
+    with open(os.devnull, "rb") as file, here, there:
+        socket.send_fds(here, [struct.pack("!I", len(body)) + body], [file.fileno()] * exporter.DESCRIPTORS)
+        order, descriptors = exporter.receive(there) or ({}, [])
+        for each in descriptors:
+            os.close(each)
+    assert order == {"words": ["a"] * 1000}
+    assert len(descriptors) == exporter.DESCRIPTORS
