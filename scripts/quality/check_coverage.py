@@ -32,14 +32,12 @@ ELSEWHERE: dict[str, str] = {
     "daglab/children/converter.py": "a process of its own, that converts by the marimo of the project's Python",
     "daglab/children/exporter.py": "a process of its own, that forks marimo's export",
     "daglab/children/observation.py": "a process of its own, that writes to a Dagster instance",
-    "daglab/children/transformer.py": "a process of its own, that runs the user's function without tokens",
     "daglab/dev/environment.py": "starts, watches and ends Dagster, its daemon and marimo",
     "daglab/exporting/batches.py": "exports notebooks by marimo, several at a time",
     "daglab/exporting/exporters.py": "talks to the process that forks marimo's export",
     "daglab/helpers/in_process.py": "loads the project's code, and runs its assets and jobs by Dagster",
     "daglab/migrating/comparing/comparisons.py": "has both notebooks run, by nbclient and by marimo",
     "daglab/migrating/comparing/trials.py": "runs a notebook in a process of its own",
-    "daglab/migrating/migrations.py": "has notebooks converted, checked and compared by marimo",
 }
 ABOVE = ("daglab/commands/", "daglab/cli.py", "daglab/__main__.py")
 

@@ -26,10 +26,10 @@ Migrate = Callable[..., dict[str, reports.Result]]
 def migrate(tmp_path: Path) -> Migrate:
     """`migrate({"a": source, ...}, to=..., ...)`: what became of each, by name."""
 
-    def migrated(texts: dict[str, str], **wish: Any) -> dict[str, reports.Result]:
+    def migrated(texts: dict[str, str | bytes], **wish: Any) -> dict[str, reports.Result]:
         results: dict[Path, reports.Result] = {}
         for name, text in texts.items():
-            (tmp_path / f"{name}.ipynb").write_bytes(written(notebook(text)))
+            (tmp_path / f"{name}.ipynb").write_bytes(text if isinstance(text, bytes) else written(notebook(text)))
         found = [sources.Source(tmp_path / f"{name}.ipynb", PurePath(f"{name}.ipynb")) for name in texts]
         wished = migrations.Wish(**{"to": tmp_path / "out", **wish})
         with click.Context(click.Command("migrate")):
@@ -144,3 +144,31 @@ def test_one_that_could_not_be_written_is_not_run(migrate: Migrate, monkeypatch:
     [result] = migrate({"a": "x = 1"}, run=True).values()
     assert result.error is not None
     assert "No space left on device" in result.error.message
+
+
+@pytest.mark.long
+def test_one_that_can_not_be_read_is_told_and_a_name_that_hides_a_module_is_another(
+    migrate: Migrate, tmp_path: Path
+) -> None:
+    found = migrate({"torn": b"{", "json": "x = 1"}, keep="session")
+    assert isinstance(found["torn"].error, errors.InvalidInput)
+    assert found["json"].error is None
+    made = found["json"].target
+    assert made is not None
+    assert made.name != "json.py"
+    assert made.is_file()
+    assert any("would hide the Python module json" in note.text for note in found["json"].draft.notes)  # type: ignore[union-attr]
+
+
+@pytest.mark.long
+def test_a_dry_run_writes_nothing_and_what_is_there_is_not_written_over(migrate: Migrate, tmp_path: Path) -> None:
+    [result] = migrate({"a": "x = 1"}, dry_run=True).values()
+    assert result.error is None
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.py").write_text("mine\n")
+    with pytest.raises(errors.Taken, match=r"There already: .*a\.py"):
+        migrate({"a": "x = 1"})
+    assert (tmp_path / "out" / "a.py").read_text() == "mine\n"
+    migrate({"a": "x = 1"}, force=True)
+    assert (tmp_path / "out" / "a.py").read_text() != "mine\n"

@@ -362,6 +362,35 @@ def test_why_gcloud_has_failed(gcloud: Callable[..., Path], said: str, kind: typ
         gcs_program.listing(PLACE)
 
 
+def test_what_gcloud_finds_and_deletes(gcloud: Callable[..., Path], page: Path) -> None:
+    gcloud(out=json.dumps(resource(page)))
+    seen = gcs_program.look(PLACE, "daily/a.html")
+    assert seen is not None
+    assert (seen.found.key, seen.found.bytes) == ("daily/a.html", transfers.measured(page).bytes)
+    assert gcs_program.delete(PLACE, "daily/a.html")
+    assert gcs_program.check(PLACE, 5) == "gcloud"
+    gcloud(out=json.dumps([resource(page)]))
+    assert [found.key for found in gcs_program.listing(PLACE)] == ["daily/a.html"]
+    gcloud(out="torn {")
+    with pytest.raises(errors.Unreachable):
+        gcs_program.look(PLACE, "daily/a.html")
+
+
+def test_gcloud_says_of_a_bucket_what_it_says_of_an_object(gcloud: Callable[..., Path]) -> None:
+    """So the bucket is asked for, too."""
+    gcloud(err="ERROR: gs://box/daily/a.html not found: 404.", code=1)
+    with pytest.raises(errors.DaglabError):
+        gcs_program.look(PLACE, "daily/a.html")
+    with pytest.raises(errors.DaglabError):
+        gcs_program.check(PLACE, 5)
+
+
+def test_an_answer_without_a_signature_is_no_link(gcloud: Callable[..., Path]) -> None:
+    gcloud(out=json.dumps([{"signed_url": f"{STORE}/box/daily/a.html"}]))
+    with pytest.raises(errors.Unreachable, match="no signed link"):
+        gcs_program.signed_url(PLACE, "daily/a.html", 60)
+
+
 def test_a_link_that_gcloud_signs_is_taken_even_where_gcloud_fails_after(gcloud: Callable[..., Path]) -> None:
     url = f"{STORE}/box/daily/a.html?X-Goog-Algorithm=GOOG4-RSA-SHA256&X-Goog-Signature=0123456789abcdef"
     gcloud(out=json.dumps([{"signed_url": url}]), err="ERROR: gcloud crashed (ConnectionError)", code=1)
