@@ -61,10 +61,13 @@ def reading(root: Path, path: str) -> Iterator[BinaryIO]:
     with opened(root, parent(path)) as folder:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(name(path), flags, dir_fd=folder)
-    with open(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(f"{path} is no ordinary file")
-        yield file
+        with open(descriptor, "rb", closefd=False) as file:  # which leaves a descriptor that it refuses open anyway
+            yield file
+    finally:
+        os.close(descriptor)
 
 
 def parent(path: str) -> str:

@@ -176,3 +176,40 @@ def test_a_way_that_can_not_tell_of_checks_is_refused(api: dagster_api.DagsterAp
     with pytest.raises(errors.InvalidInput, match="--via graphql can't report to an asset check") as caught:
         report(api, settings, "graphql")
     assert caught.value.hint == "Use --via instance or --via rest."
+
+
+# --- what comes a moment later
+
+
+@pytest.fixture
+def second_look(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Dagster shows the evaluation once it was waited for, and for how long that was."""
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        answer(executions(("id1", True, "TextMetadataEntry")))
+
+    monkeypatch.setattr(asset_checks.time, "sleep", wait)
+    monkeypatch.setattr(attach, "READ_BACK_TIMEOUT", 60.0)
+    monkeypatch.setattr(attach, "SETTLED_AFTER", 60.0)
+    return waited
+
+
+@responses.activate
+def test_an_evaluation_that_dagster_shows_late_is_waited_for(
+    api: dagster_api.DagsterApi, settings: config.Config, second_look: list[float]
+) -> None:
+    responses.post(REPORT, json={})
+    answer(executions())
+    assert report(api, settings, "rest") == "rest"
+    assert second_look == [0.5]
+
+
+@responses.activate
+def test_one_that_may_be_under_way_is_waited_for_before_it_is_told_again(
+    api: dagster_api.DagsterApi, second_look: list[float]
+) -> None:
+    answer(executions(("other", True, "TextMetadataEntry")))
+    assert asset_checks.find(api, EVALUATION, datetime.now(timezone.utc)) == "rest"
+    assert second_look == [0.5]

@@ -7,7 +7,7 @@ import json
 import os
 import random
 import warnings
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import pytest
 
 from daglab import asset_pages, errors
 from daglab.assets import checked, notebook_asset
+from daglab.deployment import metadata
+from daglab.exported import export_record
 from daglab.exporting import uploads
 from daglab.settings import config
 
@@ -236,6 +238,35 @@ def test_where_exports_can_not_be_written_the_page_is_kept_and_a_warning_says_so
     [metadata] = materialise(asset(project, upload=f"file://{place}"))
     assert not {"html", "warning"} & metadata.keys()
     assert set((project / "elsewhere").iterdir()) == before
+
+
+@pytest.mark.long
+def test_an_upload_nobody_knows_the_end_of_stays_on_record_as_begun(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where exports/ leads out of the project, and so no page is kept there."""
+    for name in ("place", "out"):
+        (project.parent / f"{project.name}-{name}").mkdir()
+    out, place = (project.parent / f"{project.name}-{name}" for name in ("out", "place"))
+    (project / "exports").symlink_to(out)
+
+    def lose(*_: object) -> None:
+        raise errors.OutcomeUnknown("The store did not answer.", "Look there.")
+
+    monkeypatch.setattr(uploads, "put", lose)
+    failed = materialise(asset(project, upload=f"file://{place}"))
+    assert "The store did not answer." in failed.user_failure_data.description
+    assert list(out.iterdir()) == []
+    [begun] = export_record.unfinished(project)
+    assert [step["address"] for step in begun["steps"]] == [f"file://{place}/assets/orders.html"]
+
+
+def test_a_kind_of_value_that_an_older_dagster_lacks_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    when = "2026-11-22T08:00:00+00:00"
+    if hasattr(dagster.MetadataValue, "timestamp"):  # 1.5 has none
+        assert metadata.typed("timestamp", when).value == datetime.fromisoformat(when).timestamp()
+        monkeypatch.delattr(dagster.MetadataValue, "timestamp")
+    assert metadata.typed("timestamp", when) == dagster.MetadataValue.text(when)
 
 
 @pytest.mark.long

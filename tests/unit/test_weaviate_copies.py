@@ -468,3 +468,40 @@ def test_a_copy_that_is_killed_once_its_place_is_made_takes_it_for_its_own(
     servers[1].after = lambda *_: None
     run(tmp_path, copy_of(sides))
     assert servers[1].contents("Docs") == servers[0].contents("Docs")
+
+
+def test_a_schema_alone_replaces_a_collection_and_its_objects(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    fill(servers[0])
+    servers[1].make("Docs", description="the old one")
+    servers[1].put("Docs", 99)
+    servers[1].aliases = {"Live": "Docs"}
+    copy = copy_of(sides, overwrite=True, schema_only=True)
+    assert run(tmp_path, copy).replaced
+    assert list(servers[1].there) == ["Docs"]
+    assert servers[1].there["Docs"].schema == servers[0].there["Docs"].schema
+    assert (servers[1].contents("Docs"), servers[1].aliases) == ({}, {"Live": "Docs"})
+
+
+def test_a_replaced_collection_is_written_once_though_what_was_beside_it_stays_at_first(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    fill(servers[0])
+    servers[1].make("Docs")
+    copy = copy_of(sides, overwrite=True)
+
+    def kill(method: str, path: str) -> None:
+        if (method, path) == ("DELETE", f"schema/{copy.beside}"):
+            raise Killed
+
+    servers[1].on = kill
+    with pytest.raises(Killed):
+        run(tmp_path, copy)
+    assert set(servers[1].there) == {"Docs", copy.beside}
+    asked: list[tuple[str, str]] = []
+    servers[1].on = lambda method, path: asked.append((method, path))
+    assert run(tmp_path, copy).replaced
+    assert not [path for _, path in asked if path.startswith("batch")]
+    assert list(servers[1].there) == ["Docs"]
+    assert servers[1].contents("Docs") == servers[0].contents("Docs")

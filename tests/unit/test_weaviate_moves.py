@@ -366,3 +366,172 @@ def test_a_cluster_that_can_not_move_replicas_says_what_switches_it_on(
     said.pop(0)
     with pytest.raises(rest.Failed, match="not here"):
         replication.replicas(sides[0].cluster, "Docs")
+
+
+# --- what others do meanwhile
+
+
+def test_a_switch_whose_request_never_came_leaves_the_alias_and_is_gone_on_with(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    """The target's tenants have their last states by then; what goes meanwhile is taken away by the next try."""
+    fill(servers[0], {"a": "ACTIVE", "b": "INACTIVE", "c": "INACTIVE"})
+
+    def lose(method: str, path: str) -> None:
+        if (method, path) == ("POST", "aliases"):
+            raise requests.ReadTimeout("no answer")
+
+    servers[1].on = lose
+    with pytest.raises(errors.OutcomeUnknown):
+        move(tmp_path, sides, alias="Live")
+    source, target = (each.there["Docs"] for each in servers)
+    assert (servers[1].aliases, source.readonly) == ({}, set())
+    assert target.tenants == {"a": "ACTIVE", "b": "INACTIVE", "c": "INACTIVE"}
+    servers[1].on = lambda *_: None
+    del source.tenants["c"], source.objects["c"]
+    servers[0].put("Docs", 50, "b")
+    found = move(tmp_path, sides, alias="Live")
+    assert found.deleted == 9
+    assert servers[1].contents("Docs") == servers[0].contents("Docs")
+    assert (source.tenants, target.tenants) == (STATES, STATES)
+    assert servers[1].aliases == {"Live": "Docs"}
+
+
+def test_a_target_that_was_made_just_before_the_kill_is_taken_for_ones_own(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    fill(servers[0])
+    asked = []
+
+    def kill(method: str, path: str) -> None:
+        asked.append((method, path))
+        if (method, path) == ("POST", "schema"):
+            raise Killed
+
+    servers[1].after = kill
+    with pytest.raises(Killed):
+        move(tmp_path, sides)
+    assert servers[1].contents("Docs") == {}
+    servers[1].after = lambda method, path: asked.append((method, path))
+    move(tmp_path, sides)
+    assert asked.count(("POST", "schema")) == 1
+    assert servers[1].contents("Docs") == servers[0].contents("Docs")
+
+
+def test_a_source_that_does_not_stay_read_only_is_not_moved(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    """As where its server begins anew again and again: nobody knows then what was written meanwhile."""
+    fill(servers[0])
+    there, frozen = servers[0].there["Docs"], []
+
+    def on(method: str, path: str) -> None:
+        if path == "graphql" and there.readonly:
+            frozen.append(path)
+            there.readonly.clear()
+
+    servers[0].on = on
+    with pytest.raises(errors.NotGood, match="Docs was written to while it was read-only") as refused:
+        move(tmp_path, sides, alias="Live")
+    assert "--resume" in str(refused.value.hint)
+    assert len(frozen) == relocations.MOST_ROUNDS
+    assert (servers[1].aliases, there.readonly) == ({}, set())
+
+
+def test_a_source_that_counts_more_than_it_lists_is_not_moved(
+    servers: list[Server],
+    sides: tuple[transfers.Side, transfers.Side],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(servers[0])
+    monkeypatch.setattr(relocations.comparisons, "counted", lambda side: 12 if side == sides[0] else 9)
+    with pytest.raises(rest.Failed, match="has 12 objects, and 9 of them could be read"):
+        move(tmp_path, sides, alias="Live")
+    assert (servers[1].aliases, servers[0].there["Docs"].readonly) == ({}, set())
+
+
+def test_a_tenant_that_is_active_and_can_not_be_read_stops_the_move(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    fill(servers[0], {"a": "ACTIVE"})
+    asked = []
+
+    def refuse(method: str, path: str) -> None:
+        if path == "objects":
+            asked.append(path)
+            raise Refusal(422, "the shard is broken")
+
+    servers[0].on = refuse
+    with pytest.raises(rest.Refused, match="the shard is broken"):
+        move(tmp_path, sides)
+    assert len(asked) == passes.TRIES
+    assert not servers[0].there["Docs"].readonly
+
+
+# --- tenants
+
+
+def test_tenants_that_can_not_be_counted_are_an_error_once_none_of_them_comes_or_goes(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side]
+) -> None:
+    fill(servers[0], {"a": "ACTIVE"})
+    there, looks = servers[0].there["Docs"], []
+
+    def on(method: str, path: str) -> None:
+        if path == "graphql":
+            looks.append(path)
+            if len(looks) == 1:
+                there.tenants["new"] = "ACTIVE"
+            raise Refusal(500, "no memory")
+
+    servers[0].on = on
+    with pytest.raises(rest.Failed, match="no memory"):
+        tenants.counted(sides[0].cluster, "Docs")
+    assert len(looks) > 1  # the first time, a tenant came meanwhile
+    servers[0].on = lambda *_: None
+    assert tenants.counted(sides[0].cluster, "Docs") == (9, {"a": "ACTIVE", "new": "ACTIVE"})
+
+
+def test_a_tenant_on_its_way_back_is_waited_for_and_not_told_again(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side]
+) -> None:
+    there, told = servers[0].make("Docs", {"a": "ONLOADING"}), []
+    looks = iter(["ONLOADING", "ONLOADING", "ACTIVE"])
+
+    def on(method: str, path: str) -> None:
+        told.append(method)
+        there.tenants["a"] = next(looks)
+
+    servers[0].on = on
+    tenants.activate(sides[0].cluster, "Docs", "a")
+    assert told == ["GET"] * 3
+
+
+def test_tenants_that_are_there_already_are_made_active(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side]
+) -> None:
+    servers[0].make("Docs", {"a": "ACTIVE", "b": "INACTIVE", "other": "INACTIVE"})
+    tenants.make(sides[0].cluster, "Docs", ["a", "b", "c"])
+    assert servers[0].there["Docs"].tenants == {"a": "ACTIVE", "b": "ACTIVE", "other": "INACTIVE", "c": "ACTIVE"}
+
+
+def test_a_state_that_is_refused_is_an_error_and_a_store_that_is_lacking_none(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], caplog: pytest.LogCaptureFixture
+) -> None:
+    there = servers[0].make("Docs", {"a": "ACTIVE", "b": "ACTIVE"})
+    left = [1]
+
+    def refuse(method: str, path: str) -> None:
+        left[0] -= method == "PUT"
+        if method == "PUT" and left[0] >= 0:
+            raise Refusal(422, "not here")
+
+    servers[0].on = refuse
+    tenants.put_states(sides[0].cluster, "Docs", {"a": "OFFLOADED", "gone": "INACTIVE"})
+    assert there.tenants == {"a": "INACTIVE", "b": "ACTIVE"}
+    assert "can't offload tenants of Docs; they become inactive" in caplog.text
+    left[0] = 1
+    with pytest.raises(rest.Refused, match="not here"):
+        tenants.put_states(sides[0].cluster, "Docs", {"b": "INACTIVE"})
+    assert there.tenants["b"] == "ACTIVE"

@@ -82,7 +82,7 @@ def test_a_search_by_likeness_names_the_vector(cluster: rest.Cluster, mocked: re
 @pytest.fixture
 def docs(mocked: responses.RequestsMock) -> dict[str, Any]:
     """A collection Docs of one vector of 3 numbers, whose objects are 7; what a test may change of it."""
-    there: dict[str, Any] = {"schema": SCHEMA, "count": 7, "tenants": [], "shards": ["s"]}
+    there: dict[str, Any] = {"schema": SCHEMA, "count": 7, "vector": [1, 2, 3], "tenants": [], "shards": ["s"]}
 
     def answer(request: Any) -> tuple[int, dict[str, str], str]:
         path = urlsplit(request.url).path.removeprefix("/v1/")
@@ -103,7 +103,7 @@ def docs(mocked: responses.RequestsMock) -> dict[str, Any]:
         query = json.loads(request.body)["query"]
         names = [part.split(":")[0].split()[-1] for part in query.replace("{", " ").split("Docs")[:-1]]
         counted = {name: [{"meta": {"count": there["count"]}}] for name in names}
-        first = {name: [{"_additional": {"vector": [1, 2, 3]}}] for name in names}
+        first = {name: [{"_additional": {"vector": there["vector"]}}] for name in names}
         return 200, {}, json.dumps({"data": {"Aggregate": counted, "Get": first}})
 
     for path in ("schema", "schema/Docs", "schema/Docs/tenants", "nodes", "objects"):
@@ -159,6 +159,13 @@ def test_what_an_asset_tells_of_its_collection(docs: dict[str, Any]) -> None:
     docs["count"] = None
     with pytest.raises(errors.Unreachable, match="could not be counted"):
         helpers.collection_metadata("Docs", cluster=URL)
+
+
+def test_an_asset_tells_no_dimensions_of_a_collection_without_vectors(docs: dict[str, Any]) -> None:
+    pytest.importorskip("dagster")
+    docs.update(count=0, vector=[])
+    assert helpers.collection_metadata("Docs", cluster=URL).keys() == {"collection", "cluster", "dagster/row_count"}
+    assert "no object with it, hnsw" in str(helpers.collection("Docs", cluster=URL))
 
 
 # --- indexes, replicas, plans

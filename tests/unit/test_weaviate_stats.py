@@ -472,3 +472,13 @@ def test_a_listener_that_is_silent_is_told_beside_the_figures(
     problem[0] = KeyError("a bug")
     with pytest.raises(KeyError):
         looks.take(connected)
+
+
+def test_a_fault_of_our_own_is_no_state_of_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(standing.api, "schemas", fail)
+    environ = {"DAGLAB_WEAVIATE__CLUSTERS": json.dumps([{"name": "up", "url": URL}])}
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        standing.collect(config.load({}, environ=environ), 5.0)

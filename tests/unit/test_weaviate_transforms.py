@@ -146,3 +146,29 @@ def test_another_text_is_another_transform(tmp_path: Path) -> None:
     before = transforms.identity(path)
     path.write_text("a = 2\n")
     assert transforms.identity(path) != before
+
+
+@pytest.mark.parametrize("opened", ["def transform(obj):\n    return obj\n"], indirect=True)
+def test_an_object_that_no_pipe_takes_at_once_comes_back_whole(opened: transforms.Transform) -> None:
+    large = {**OBJECTS[0], "properties": {"text": "é" * 8 * transforms.READ}}
+    assert transforms.changed(opened, [large, OBJECTS[1]]) == [large, OBJECTS[1]]
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [
+        "import os, time\n"
+        "def transform(obj):\n"
+        "    os.closerange(3, 256)\n"
+        "    time.sleep(0.1)\n"
+        "    print('closed all')\n"
+        "    time.sleep(60)\n"
+    ],
+    indirect=True,
+)
+def test_what_is_printed_after_the_channel_was_closed_is_passed_on(
+    opened: transforms.Transform, said: list[str]
+) -> None:
+    with pytest.raises(errors.NotGood, match=r"runs .*t\.py has ended") as refused:
+        transforms.changed(opened, OBJECTS[:1])
+    assert (said, refused.value.hint) == (["closed all"], "It printed last:\nclosed all")
