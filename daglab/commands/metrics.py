@@ -65,9 +65,7 @@ def show(document: Mapping[str, Any], step: str) -> None:
         ],
         ("Counted", "All", "Failed", "Mean", "p50", "p95", "p99"),
     )
-    series = document["series"]
-    if not series:
-        return
+    series = document["series"]  # of what was counted, each has its point in time
     letters = BARS if _can_show(BARS) else PLAIN_BARS
     lines = [("operations", [row["n"] for row in series]), ("failed", [row["failed"] for row in series])]
     lines += [("requests", [row["requests"] for row in series])]

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from daglab import errors
 from daglab.authoring import asset_code
+from daglab.commands import scaffold
 from daglab.settings import config
 
 HOSTILE = ['x"); import os #', "größe", "a b", "{{ 1 }}", '"""', "line\nbreak", "\u202ex", "9", "class"]
@@ -191,3 +193,40 @@ def test_a_dry_run_of_a_notebook(project: Path, cli: Callable[..., Any]) -> None
     assert (done.exit_code, "marimo.App" in done.stdout) == (0, True)
     assert not (project / "dagster").exists()
     assert "marimo.App" in json.loads(cli(*options, "--json", cwd=project).stdout)["text"]
+
+
+def scaffolded(project: Path, *more: str) -> Any:
+    words = ["--as-asset", str(project / "notebooks" / "page.py"), "--asset", "reports/orders", *more]
+    return CliRunner().invoke(scaffold.command, words)
+
+
+def test_the_code_of_an_asset_is_committed_file_by_file(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    assert isinstance(scaffolded(project, "--git-commit").exception, errors.NotSetUp)
+    git = ["git", "-c", "init.defaultBranch=main", "-C", str(project)]
+    for words in (["init", "-q"], ["config", "user.name", "Ada"], ["config", "user.email", "ada@shop.test"]):
+        subprocess.run([*git, *words], check=True)
+    done = scaffolded(project, "--git-commit", "--dry-run", "--json")
+    assert (done.exit_code, (project / "shop" / "notebook_assets").exists()) == (0, False)
+    done = scaffolded(project, "--git-commit")
+    assert done.exit_code == 0, done.exception
+    log = subprocess.run([*git, "log", "--format=%s", "--name-only"], check=True, capture_output=True, text=True).stdout
+    assert log.count("Scaffold a notebook for asset:reports/orders") == 2
+    committed = {line for line in log.splitlines() if line.endswith(".py")}
+    assert committed == {"shop/notebook_assets/__init__.py", "shop/notebook_assets/reports__orders.py"}
+
+
+def test_who_has_to_add_it_to_the_definitions_is_told_and_who_has_not_where_to_look(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    done = scaffolded(project)
+    assert "Dagster does not load it yet." in done.stderr
+    assert "    from shop import notebook_assets" in done.stderr
+    write(project / "shop" / "definitions.py", "from shop import notebook_assets\n")
+    done = scaffolded(project, "--force")
+    assert done.exit_code == 0
+    assert "Dagster loads it with the rest. See: daglab discover --pattern reports/orders" in done.stderr
+    done = scaffolded(project, "--force", "--dry-run")
+    assert "Would write" in done.stderr
+    assert "Dagster loads it" not in done.stderr

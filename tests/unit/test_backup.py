@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from daglab import errors, files, json_lines, state
+from daglab.commands import backup
 from daglab.dev import record
 from daglab.doctor import folder, mending, origins, records
 from daglab.upkeep import archives, contents, journal, restoring, turns
@@ -825,3 +827,44 @@ def test_a_folder_that_somebody_has_put_in_the_way_is_told(project: Path, tmp_pa
         journal.clear(project)
     assert (project / journal.STAGE).is_symlink()
     assert journal.has(project, "gone", "0" * 64) is False
+
+
+# what a person sees
+
+
+def test_a_folder_of_archives_that_is_a_link_is_not_followed(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (project / ".daglab/backups").symlink_to(elsewhere)
+    monkeypatch.chdir(project)
+    for words in ("create", "list"):
+        done = CliRunner().invoke(backup.command, [words])
+        assert isinstance(done.exception, errors.InvalidInput)
+        assert done.exception.message == f"{project / '.daglab/backups'} is a link."
+    assert not list(elsewhere.iterdir())
+
+
+def test_archives_and_what_is_wrong_with_them_are_printed(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / NOTEBOOKS / "link.py").symlink_to("/etc/passwd")
+    monkeypatch.chdir(project)
+    done = CliRunner().invoke(backup.command, ["create", "--output", str(tmp_path / "kept")])
+    assert done.exit_code == 0
+    assert f"Warning: {NOTEBOOKS}/link.py is left out: it is a link." in done.stderr
+    assert "8 files" in done.stderr
+    first = Path(done.stdout.strip())
+    (first.parent / "daglab-my_shop-20990101T000000Z.tar.gz").write_bytes(first.read_bytes()[:-200])
+    done = CliRunner().invoke(backup.command, ["list", "--output", str(first.parent)])
+    assert done.exit_code == 0
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("daglab-")]
+    assert [(row[0], row[-1]) for row in rows] == [
+        (first.name, "yes"),
+        ("daglab-my_shop-20990101T000000Z.tar.gz", "no"),
+    ]
+    assert rows[0][-2] == "8"
+    [warning] = [line for line in done.stderr.splitlines() if line.startswith("Warning")]
+    assert "ends too early" in warning
+    assert "There are no archives" not in done.stderr

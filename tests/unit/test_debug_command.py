@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from daglab import errors, events, web
 from daglab.commands import debug
@@ -289,3 +290,41 @@ def test_tokens_by_tiktoken_where_the_projects_python_has_it(project: Path, cli:
 def test_more_requests_than_can_be_counted_are_wrong_usage(cli: Callable[..., Any]) -> None:
     done = cli("debug", "requests", "--last", "9" * 23, "--json")
     assert (done.exit_code, json.loads(done.stdout)["error"]["exit_code"]) == (2, 2)
+
+
+# replay, against a deployment
+
+
+def replayed(dagster: Any, project: Path, before: Any, after: dict[str, Any], *more: str) -> Any:
+    """A kept query that was answered with `before` and now is with `after`, sent again in this process."""
+    dagster.answers["Things"] = after
+    keep(project, {**ENTRY, "url": f"{dagster.url}/graphql", "query": "query Things { things }", "answer": before})
+    return CliRunner().invoke(debug.command, ["replay", "aaaa", "--url", dagster.url, *more])
+
+
+def test_an_answer_that_is_the_same_is_said_to_be(project: Path, dagster: Any) -> None:
+    done = replayed(dagster, project, {"data": {"things": 1}}, {"things": 1})
+    assert (done.exit_code, done.stdout) == (0, "The answer is the same.\n")
+    assert "5 ms then" in done.stderr
+
+
+def test_of_many_differences_the_first_are_printed_and_json_has_all(project: Path, dagster: Any) -> None:
+    many = debug.MOST_SHOWN + 3
+    before = {"data": {"things": [0] * many}}
+    done = replayed(dagster, project, before, {"things": [1] * many})
+    assert isinstance(done.exception, errors.NotGood)
+    assert f"in {many} places" in done.exception.message
+    lines = done.stdout.splitlines()
+    assert len(lines) == debug.MOST_SHOWN
+    assert all(line.endswith("changed 0 -> 1") for line in lines)
+    assert "And 3 more; --json has them all." in done.stderr
+    done = replayed(dagster, project, before, {"things": [1] * many}, "--json")
+    assert isinstance(done.exception, errors.NotGood)
+    assert (done.stdout, len((done.exception.result or {})["differences"])) == ("", many)
+
+
+def test_an_answer_of_which_only_the_checksum_was_kept_is_compared_by_it(project: Path, dagster: Any) -> None:
+    done = replayed(dagster, project, None, {"things": 1})
+    assert isinstance(done.exception, errors.NotGood)
+    assert "in more than was kept of it" in done.exception.message
+    assert done.stdout == ""

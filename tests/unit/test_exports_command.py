@@ -11,6 +11,7 @@ import webbrowser
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -330,3 +331,58 @@ def test_a_browser_that_does_not_start_is_said(answer: Any, why: str | None, mon
     monkeypatch.setattr(webbrowser, "open", start)
     assert opening.show("file:///a.html") == why
     assert asked == ["file:///a.html"]
+
+
+def said(*words: str) -> Any:
+    """What a command of `daglab exports` prints, run in this process."""
+    done = CliRunner().invoke(exports.command, list(words))
+    assert done.exit_code == 0, done.exception
+    return done
+
+
+def test_of_many_exports_it_is_said_how_many_are_shown(project: Path) -> None:
+    for identity in ("a1", "b2", "c3"):
+        add(project, identity)
+    done = said("list", "--limit", "2")
+    assert "These are 2 of 3." in done.stderr
+    assert ("b2" in done.stdout, "a1" in done.stdout) == (True, False)
+    assert "These are" not in said("list").stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"), [(True, None), (False, "It could not be opened in a browser: it did not start.")]
+)
+def test_an_export_is_opened_at_a_terminal_alone(
+    project: Path, monkeypatch: pytest.MonkeyPatch, answer: bool, problem: str | None
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: asked.append(address) or answer)
+    add(project, "a1")
+    where = (project / "exports/a1.html").as_uri()
+    assert (said("open", "a1").stdout.strip(), asked) == (where, [])
+    monkeypatch.setattr(exports, "sys", SimpleNamespace(stderr=SimpleNamespace(isatty=lambda: True)))
+    assert (said("open", "a1", "--no-open").stdout.strip(), asked) == (where, [])
+    done = said("open", "a1")
+    assert (done.stdout.strip(), asked) == (where, [where])
+    assert done.stderr.strip() == (problem or "")
+
+
+def test_links_that_are_due_are_told_before_they_are_renewed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "No signed link runs out within 1d." in said("resign", "--within", "1d").stderr
+    signed = {"url": "https://store/x?sig=s1gn", "expires_at": NOW.isoformat(), "seconds": 60}
+    add(project, "a1", signed=signed)
+    done = said("resign", "--dry-run")
+    assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == ["a1"]
+    assert "Nothing was done: --dry-run only tells." in done.stderr
+    assert "s1gn" not in done.output
+
+    def renew(_: Any, each: resigning.Due, seconds: int, *__: Any) -> dict[str, Any]:
+        until = (NOW + timedelta(seconds=seconds)).isoformat()
+        return {"id": each.copy.id, "place": each.copy.place, "expires_at": until, "attached": ["asset:a", "asset:b"]}
+
+    monkeypatch.setattr(resigning, "renew", renew)
+    done = said("resign", "a1", "--sign", "7d")
+    [line] = done.stderr.splitlines()
+    assert "a1.html: good until " in line
+    assert telling.moment((NOW + timedelta(days=7)).isoformat()) in line
+    assert line.endswith(", attached to asset:a, asset:b")

@@ -404,3 +404,76 @@ def test_one_source_of_a_schema_alone(run: Run, servers: list[Server]) -> None:
     code, text = run("create", "Next", "--like", "Docs", "--template", "documents", *ONE)
     assert (code, "both say which schema" in text) == (2, True)
     assert "Next" not in servers[0].there
+
+
+def test_a_collection_is_shown_as_json_with_what_leads_to_it(run: Run, servers: list[Server]) -> None:
+    fill(servers[0])
+    servers[0].aliases.update(Live="Docs", Another="Papers")
+    found = json.loads(run("show", "Docs", "--json", *ONE)[1])
+    assert (found["ok"], found["name"], found["objects"], found["aliases"]) == (True, "Docs", 5, ["Live"])
+    assert [each["name"] for each in found["schema"]["properties"]] == ["t", "of"]
+
+
+def test_a_collection_without_properties_has_no_table_of_them(run: Run, servers: list[Server]) -> None:
+    fill(servers[0])
+    assert "Property" in run("show", "Docs", *ONE)[1]
+    servers[0].there["Docs"].schema["properties"] = []
+    code, text = run("show", "Docs", *ONE)
+    assert (code, "Docs" in text, "Property" in text) == (0, True, False)
+    assert all(text.splitlines())  # and no room is left for it
+
+
+def test_figures_of_a_cluster_that_holds_nothing_say_so(run: Run, servers: list[Server]) -> None:
+    code, text = run("stats", *ONE)
+    assert (code, "There is no collection in http://one.test:8080." in text) == (0, True)
+    assert json.loads(run("stats", "--json", *ONE)[1])["collections"] == []
+    fill(servers[0])
+    code, text = run("stats", *ONE)
+    assert (code, "There is no collection" in text) == (0, False)
+
+
+def test_figures_that_no_node_tells_are_a_warning_and_the_rest_is_shown(run: Run, servers: list[Server]) -> None:
+    fill(servers[0])
+
+    def refuse(method: str, path: str) -> None:
+        if path.startswith("nodes"):
+            raise Refusal(403, "nodes are not for you")
+
+    servers[0].on = refuse
+    code, text = run("stats", "Docs", *ONE)
+    assert (code, "Warning: " in text) == (0, True), text
+    row = next(line.split() for line in text.splitlines() if line.startswith("Docs"))
+    assert "5" in row
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["tables", "json"])
+def test_figures_of_what_could_not_be_counted_come_with_the_error(
+    run: Run, servers: list[Server], more: list[str]
+) -> None:
+    fill(servers[0])
+
+    def refuse(method: str, path: str) -> None:
+        if path == "graphql":
+            raise Refusal(500, "the shard is lost")
+
+    servers[0].on = refuse
+    code, text = run("stats", *more, *ONE)
+    assert code == 5
+    assert "Not counted: Docs." in text
+    if more:
+        [collection] = json.loads(text.splitlines()[-1])["collections"]
+        assert (collection["name"], collection["objects"]) == ("Docs", None)
+    else:
+        assert any(line.split()[:2] == ["Docs", "-"] for line in text.splitlines())
+
+
+def test_a_fault_of_daglab_is_not_shown_as_a_cluster_that_does_not_answer(run: Run, servers: list[Server]) -> None:
+    fill(servers[0])
+
+    def fail(method: str, path: str) -> None:
+        raise ZeroDivisionError
+
+    servers[0].on = fail
+    for words in (("dashboard",), ("dashboard", "--json")):
+        with pytest.raises(ZeroDivisionError):
+            run(*words, *ONE)

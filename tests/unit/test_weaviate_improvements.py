@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import click
 import pytest
 import requests
 import responses
@@ -139,3 +140,52 @@ def test_what_is_not_done_in_time_goes_on_without_us(cluster: rest.Cluster) -> N
     with pytest.raises(errors.TimedOut, match="Do it: it is not done in the time given"):
         improvements.carry_out(cluster, [it], lambda _: None, -1)
     assert it.state == "running"
+
+
+PICTURE = plans.Picture("main", "Docs", (1, 39, 0), {"class": "Docs"}, [], 0, None, {}, ())
+
+
+def done(cluster: rest.Cluster, steps: list[improvements.Step], seconds: float = 60) -> dict[str, Any]:
+    """What the command knows after it has carried out a plan of these steps."""
+    result: dict[str, Any] = {"name": "Docs"}
+    optimize.carry_out(cluster, tunings.Tuning(PICTURE, "auto", [], []), seconds, steps, result)
+    return result
+
+
+@responses.activate
+def test_the_command_says_that_what_took_too_long_goes_on(cluster: rest.Cluster) -> None:
+    responses.get(f"{URL}/v1/tasks", json=task("STARTED"))
+    with pytest.raises(errors.TimedOut) as raised:
+        done(cluster, [step("reindex", "t")], seconds=-1)
+    assert str(raised.value.hint).startswith("It goes on in the server. `daglab collections optimize Docs --analyze`")
+    assert [each["state"] for each in (raised.value.result or {})["undone"]] == ["running"]
+
+
+@responses.activate
+def test_the_command_says_what_is_known_when_the_server_is_gone(cluster: rest.Cluster) -> None:
+    responses.get(f"{URL}/v1/tasks", json=task("FINISHED"))
+    responses.post(MOVES, body=requests.ConnectionError("cut"))
+    with pytest.raises(errors.OutcomeUnknown) as raised:
+        done(cluster, [step("reindex", "t"), step("rebalance")])
+    assert "It goes on in the server" not in str(raised.value.hint)
+    result = raised.value.result or {}
+    assert (result["ok"], result["name"], [each["kind"] for each in result["undone"]][-1:]) == (
+        False,
+        "Docs",
+        ["rebalance"],
+    )
+
+
+@responses.activate
+def test_the_command_ends_with_what_failed_of_several(
+    cluster: rest.Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    responses.get(f"{URL}/v1/tasks", json=task("FAILED", "a disk is full"))
+    responses.post(MOVES, json={"id": "m"})
+    responses.get(f"{MOVES}/m", json={"id": "m", "status": {"state": "READY"}})
+    with click.Context(click.Command("optimize")), pytest.raises(errors.NotGood) as raised:
+        done(cluster, [step("reindex", "t"), step("rebalance")])
+    assert raised.value.message == "1 of 2 actions failed: Do it: a disk is full"
+    result = raised.value.result or {}
+    assert (result["ok"], len(result["done"]), len(result["undone"])) == (False, 1, 1)
+    assert "Do it: failed: a disk is full" in capsys.readouterr().err
