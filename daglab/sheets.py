@@ -11,7 +11,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the b
 def cell(value: Any) -> str:
     """A value as the text of a cell: lists with commas, mappings as `k=v`, nothing for None.
 
-    Text that a spreadsheet would take for a formula has an apostrophe before it; numbers stay as they are.
+    Text that a spreadsheet would take for a formula has an apostrophe before it; numbers stay as they are. A NUL, which
+    ends a text for some readers and which Python 3.10 can't write into CSV, is the sign of what can't be shown.
     """
     if isinstance(value, Mapping):
         value = ", ".join(f"{key}={each}" for key, each in value.items())
@@ -19,7 +20,7 @@ def cell(value: Any) -> str:
         value = ", ".join(map(str, value))
     if value is None or isinstance(value, (bool, int, float)):
         return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    text = str(value)
+    text = str(value).replace("\0", "\ufffd")
     return f"'{text}" if text.startswith(FORMULA) else text
 
 

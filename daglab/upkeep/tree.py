@@ -64,7 +64,7 @@ def reading(root: Path, path: str) -> Iterator[BinaryIO]:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(f"{path} is no ordinary file")
-        with open(descriptor, "rb", closefd=False) as file:  # which leaves a descriptor that it refuses open anyway
+        with open(descriptor, "rb", closefd=False) as file:  # it would leave one open that it refuses
             yield file
     finally:
         os.close(descriptor)

@@ -118,11 +118,16 @@ def theirs(cell: str) -> str:
     return re.sub(r"get_ipython\(\)\.(run_line_magic\('(pinfo2?|psearch)', .*\)|show_usage\(\))(?=\n)", "HELP", text)
 
 
+def trimmed(text: str) -> str:
+    """Without blanks in empty lines: IPython 8 leaves them there, and 9 does not."""
+    return re.sub(r"(^|\\n)[ ]+(?=$|\\n)", r"\1", text, flags=re.MULTILINE)
+
+
 @pytest.mark.parametrize("cell", SIMPLE + ESCAPES)
 def test_each_form_is_what_ipython_takes_it_for(cell: str) -> None:
     assert ours(cell) == theirs(cell)
     below = "if x:\n    " + cell.replace("\n", "\n    ") + "\n    pass"
-    assert ours(below) == theirs(below)
+    assert trimmed(ours(below)) == trimmed(theirs(below))
 
 
 def generated(seed: int) -> str:
@@ -150,7 +155,8 @@ def test_generated_cells_are_what_ipython_takes_them_for() -> None:
     for seed in range(300):
         cell = generated(seed)
         if "\r\n" not in cell or not re.search(r"[?\\']", cell):
-            assert ours(cell) == theirs(cell).replace("\r\n", "\n").replace("\\r\\n", "\\n"), (seed, cell)
+            said = theirs(cell).replace("\r\n", "\n").replace("\\r\\n", "\\n")
+            assert trimmed(ours(cell)) == trimmed(said), (seed, cell)
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_nothing_of_them_is_run(project: Path) -> None:
         (b"import marimo\n\0\n", "It is no Python|can't be read"),
         (b"import marimo\nNOTEBOOK = " + b"(" * 5000, "can't be read|no Python"),
         (b"import marimo\nNOTEBOOK = {'target': name}\n", "can't be read"),
-        (b"import marimo\n" + b"# x\n" * (1 << 20) + b"x", "larger than 4 MiB"),
+        pytest.param(b"import marimo\n" + b"# x\n" * (1 << 20) + b"x", "larger than 4 MiB", id="large"),
     ],
 )
 def test_one_that_can_not_be_read_is_told(project: Path, content: bytes, said: str, cli: Cli) -> None:
