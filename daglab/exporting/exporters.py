@@ -95,20 +95,26 @@ def _run(exporter: Exporter, words: Sequence[str], timeout: float | None, *, sid
         exporter.running[id(own)] = own.kept
         try:
             if exporter.stopped.is_set():
-                processes.tell_to_stop(own.kept)
+                raise _interrupted()
             if capture is None:
                 finished = processes.run(command, timeout=timeout, env=exporter.env, capture=own)
             else:
                 finished = processes.finished(own, timeout)
         except errors.OutcomeUnknown:
+            if exporter.stopped.is_set():  # its keeper was told to end before it had begun
+                raise _interrupted() from None
             if capture is None or own.kept.reports:
                 raise
             raise _NotBegun from None
         finally:
             exporter.running.pop(id(own), None)
     if exporter.stopped.is_set():
-        raise errors.Interrupted("It was stopped before its end.", "Run it again.")
+        raise _interrupted()
     return finished
+
+
+def _interrupted() -> errors.Interrupted:
+    return errors.Interrupted("It was stopped before its end.", "Run it again.")
 
 
 def stop(exporter: Exporter) -> None:

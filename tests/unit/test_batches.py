@@ -26,6 +26,7 @@ from daglab.exporting import (
     export_locks,
     export_names,
     export_parameters,
+    exporters,
     exports,
     publishing,
 )
@@ -526,3 +527,71 @@ def test_all_notebooks_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(batches, "MOST", 2)
     with pytest.raises(errors.InvalidInput, match="more than 2 notebooks"):
         batches.planned(settings(tmp_path), found, None, {}, publishing.Wish())
+
+
+PAGE = """
+import json, pathlib, sys
+cells = {"cells": [{"id": "Hbol", "name": "a", "code": "1"}]}
+shown = {"cells": [{"id": "Hbol", "outputs": [], "console": []}]}
+config = json.dumps({"notebook": cells, "session": shown})
+pathlib.Path(sys.argv[sys.argv.index("-o") + 1]).write_text(
+    '<!DOCTYPE html><html><head><script data-marimo="true">window.__MARIMO_MOUNT_CONFIG__ = '
+    f"{config}</script></head><body></body></html>"
+)
+pathlib.Path(__file__).with_name("runs").open("a").write("x")
+"""  # in marimo's place: a page, and a mark for each run
+
+
+@pytest.fixture
+def if_changed(tmp_path: Path) -> tuple[batches.Batch, batches.Piece]:
+    """A batch that leaves out what has not changed, and a notebook for it."""
+    (tmp_path / ".daglab").mkdir()
+    (tmp_path / "nb.py").write_text("import marimo\n")
+    (tmp_path / "program.py").write_text(PAGE)
+    python = (sys.executable, str(tmp_path / "program.py"))
+    exporter = exporters.Exporter(python, {**os.environ}, None)
+    batch = batches.Batch(settings(tmp_path), (), {}, publishing.Wish(), {python: exporter}, if_changed=True)
+    return batch, batches.Piece(tmp_path / "nb.py", tmp_path / "nb.html", python)
+
+
+def test_a_notebook_is_run_again_only_where_it_or_its_html_has_changed(
+    if_changed: tuple[batches.Batch, batches.Piece],
+) -> None:
+    batch, piece = if_changed
+    found = []
+    for change in (None, None, piece.notebook, None, piece.output):
+        if change is not None:
+            change.write_text(change.read_text() + "\n# more\n")
+        found.append(batches.published(batch, piece, batches.made(batch, piece)))
+    assert [each["skipped"] for each in found] == [False, True, False, True, False]
+    assert found[1]["id"] == found[0]["id"] != found[2]["id"]
+    assert found[1]["output"] == str(piece.output)
+    assert len((piece.notebook.parent / "runs").read_text()) == 3
+    with export_locks.held(batch.settings.root, piece.output):  # no lock is left
+        pass
+
+
+def test_what_need_not_be_exported_is_not_recorded_again_when_a_batch_is_stopped(
+    if_changed: tuple[batches.Batch, batches.Piece], tmp_path: Path
+) -> None:
+    batch, piece = if_changed
+    batches.published(batch, piece, batches.made(batch, piece))
+    before = (tmp_path / export_record.FILE).read_text()
+    done = batches.made(batch, piece)
+    assert done.before
+    with pytest.raises(errors.Taken), export_locks.held(tmp_path, piece.output):
+        pass
+    pieces = [piece, batches.Piece(piece.notebook, tmp_path / "other.html", piece.python)]
+    begun = threading.Barrier(2)
+
+    def made(_batch: batches.Batch, each: batches.Piece) -> batches.Made:
+        begun.wait(60)
+        return done if each == piece else batches.Made(None, None, done.before, contextlib.ExitStack())
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.closing(batches.side_by_side(batch, pieces, 2)) as running:
+        patch.setattr(batches, "made", made)
+        told, outcome = next(running)
+        assert batches.told(batch, told, outcome) is not None
+    assert (tmp_path / export_record.FILE).read_text() == before
+    with export_locks.held(tmp_path, piece.output):  # whichever of the two was read, the lock is let go
+        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -428,3 +429,80 @@ def test_where_two_texts_differ() -> None:
     assert noise.difference("a\nb", "a\nc") == "line 2: 'b' before, 'c' now"
     assert noise.difference("a", "a\nb").startswith("line 2: ")
     assert noise.difference("a\nb", "a\nb") == "no difference"
+
+
+# --- both runs, by a stand-in for the children: `original` and `new` are the lines that each tells
+
+CHILD = """
+import json, pathlib, sys
+order = json.loads(pathlib.Path(sys.argv[-1]).read_text())
+lines = {lines}[sys.argv[-2]]
+pathlib.Path(order["answer"]).write_text("".join(json.dumps(each) + "\\n" for each in lines))
+print("last words", file=sys.stderr)
+"""
+
+
+def compared(
+    folder: Path, original: list[dict[str, Any]], new: list[dict[str, Any]], text: str = NOTEBOOK, count: int = 5
+) -> comparisons.Comparison:
+    (folder / "child.py").write_text(CHILD.format(lines={"original": original, "new": new}))
+    (folder / "books").mkdir()
+    notebook = folder / "books" / "nb.py"
+    notebook.write_text(text)
+    own = tuple(cells.Original(number, "code", "x") for number in range(1, count + 1))
+    jupyter = cells.Jupyter(folder / "books" / "nb.ipynb", "4.5", own)
+    drafted = cells.Draft(jupyter, tuple(cells.Cell("x", origins=(each.number,)) for each in own))
+    return comparisons.compare(jupyter, drafted, notebook, [sys.executable, str(folder / "child.py")], {}, 60)
+
+
+def told(number: int, *words: str, error: str = "") -> dict[str, Any]:
+    return {"cell": number, **line(*words, error=error)}
+
+
+def test_two_runs_that_tell_the_same_are_the_same(tmp_path: Path) -> None:
+    before = [told(number, "1") for number in range(1, 6)]
+    # The function is none of a marimo run's cells: it tells nothing, as little as the original's cell may print.
+    before[1] = told(2)
+    made = compared(tmp_path, before, [told(number, "1") for number in (0, 2, 3, 4)])
+    assert (made.verdict, made.flaw, made.original_stop, made.new_stop) == ("same", None, None, None)
+    assert made.seconds > 0
+    assert made.document()["counts"] == {"same": 5, "different": 0, "unknown": 0}
+
+
+@pytest.mark.parametrize(
+    ("original", "new", "text", "flaw"),
+    [
+        ([], [], "def (", "nb.py is no marimo notebook that daglab's own Python can read"),
+        ([{"flaw": "there is no nbclient"}], [], NOTEBOOK, "there is no nbclient"),
+        ([], [], NOTEBOOK, "last words"),
+        ([told(1, "1")], [{"flaw": "two cells define x"}], NOTEBOOK, "marimo does not run it: two cells define x"),
+    ],
+)
+def test_why_two_notebooks_can_not_be_compared_is_told(
+    tmp_path: Path, original: list[dict[str, Any]], new: list[dict[str, Any]], text: str, flaw: str
+) -> None:
+    made = compared(tmp_path, original, new, text)
+    assert (made.verdict, made.flaw, made.cells) == ("unknown", flaw, ())
+
+
+def test_where_each_of_two_runs_ended_early_is_told(tmp_path: Path) -> None:
+    made = compared(
+        tmp_path,
+        [told(1, "1"), told(2, error="KeyError")],
+        [told(0, "1"), {"begun": 2}],
+    )
+    assert made.original_stop == comparisons.Stop(2, "KeyError")
+    assert made.new_stop == comparisons.Stop(3, "died")  # by the number that the cell has in Jupyter
+    assert made.document()["new_stop"] == {"cell": 3, "error": "died"}
+
+
+def test_a_cell_of_the_file_that_is_none_of_the_draft_s_has_no_say(tmp_path: Path) -> None:
+    """The file has five cells and the draft two: of the others it is not known what they were made of."""
+    made = compared(tmp_path, [told(1, "1"), told(2, "2")], [told(n, "odd") for n in (0, 2, 3, 4)], count=2)
+    assert [each.verdict for each in made.cells] == ["different", "different"]
+    assert made.new_stop is None
+
+
+def test_what_is_printed_inside_a_widget_is_settled_as_all_else() -> None:
+    ran = trials.read([{**told(1, "a"), "inside": "\x1b[31mb\x1b[0m <x object at 0x7f00aa>"}], "", [])
+    assert ran.cells[1]["inside"] == "b <x object at 0x>"

@@ -250,3 +250,30 @@ def test_what_ends_in_no_branch_is_left_alone(code: str) -> None:
     assert [each.code for each in refusals.foreseen(draft(code)).cells] == [code]
     words = cells.Draft(draft().original, (cells.Cell("if a:\n    b", "markdown"),))
     assert refusals.foreseen(words) == words
+
+
+@pytest.mark.parametrize(
+    ("ended", "flaw"),
+    [
+        (processes.Finished(-2, "", "", 65.0, timed_out=True), "marimo does not come to an end with it."),
+        (processes.Finished(1, "", "Traceback\nIndexError: no\n", 1.0, timed_out=False), "over it: IndexError: no"),
+        (processes.Finished(3, "", " \n", 1.0, timed_out=False), "marimo breaks off over it: it says nothing"),
+    ],
+)
+def test_how_marimo_ends_over_a_notebook_is_told(
+    ended: processes.Finished, flaw: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(command: list[str], **_: Any) -> processes.Finished:
+        (Path(command[-1]).parent / "ready").touch()
+        return ended
+
+    monkeypatch.setattr(processes, "run", run)
+    [made] = conversions.convert([draft("x")], ["python"], {}, ["x.py"])
+    assert str(made.flaw).endswith(flaw)
+    assert (made.text, made.codes) == ("", ())
+
+
+def test_without_a_draft_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = child(monkeypatch, lambda _: ANSWER)
+    assert conversions.convert([], ["python"], {}, []) == []
+    assert batches == []

@@ -61,7 +61,8 @@ def convert(
     current = [refusals.foreseen(refusals.without_empty(draft)) for draft in drafts]
     found: list[Conversion] = [Conversion() for _ in drafts]
     asked = list(range(len(drafts)))
-    for turn in range(ROUNDS + 1):
+    turn = 0
+    while asked:
         answers = _ask([_order(current[index], names[index]) for index in asked], python, env)
         again = []
         for index, answer in zip(asked, answers, strict=True):
@@ -73,15 +74,12 @@ def convert(
                     current[index] = better
                     again.append(index)
         asked = again
-        if not asked:
-            break
+        turn += 1
     return found
 
 
 def _ask(orders: Sequence[Mapping[str, Any]], python: Sequence[str], env: Mapping[str, str]) -> list[dict[str, Any]]:
     """What the child says of orders; where one of them takes it down, of that one only that it does."""
-    if not orders:
-        return []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for settings in (".marimo.toml", "pyproject.toml"):  # marimo looks for both in the folders above
