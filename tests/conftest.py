@@ -332,7 +332,8 @@ def _pythonpath() -> dict[str, str]:
     try:
         importlib.metadata.distribution("daglab")
     except importlib.metadata.PackageNotFoundError:
-        return {"PYTHONPATH": str(REPOSITORY)}
+        above = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+        return {"PYTHONPATH": os.pathsep.join([*above, str(REPOSITORY)])}
     return {}
 
 

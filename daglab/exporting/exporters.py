@@ -95,7 +95,7 @@ def _run(exporter: Exporter, words: Sequence[str], timeout: float | None, *, sid
         exporter.running[id(own)] = own.kept
         try:
             if exporter.stopped.is_set():
-                raise _interrupted()
+                processes.tell_to_stop(own.kept)
             if capture is None:
                 finished = processes.run(command, timeout=timeout, env=exporter.env, capture=own)
             else:

@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from daglab import errors, files, json_lines, state
 from daglab.commands import backup
 from daglab.dev import record
 from daglab.doctor import folder, mending, origins, records
 from daglab.upkeep import archives, contents, journal, restoring, turns
-from tests import tiers
+from tests import runners, tiers
 
 Cli = Callable[..., Any]
 NOTEBOOKS = "dagster/notebooks"
@@ -840,7 +839,7 @@ def test_a_folder_of_archives_that_is_a_link_is_not_followed(
     (project / ".daglab/backups").symlink_to(elsewhere)
     monkeypatch.chdir(project)
     for words in ("create", "list"):
-        done = CliRunner().invoke(backup.command, [words])
+        done = runners.apart().invoke(backup.command, [words])
         assert isinstance(done.exception, errors.InvalidInput)
         assert done.exception.message == f"{project / '.daglab/backups'} is a link."
     assert not list(elsewhere.iterdir())
@@ -851,13 +850,13 @@ def test_archives_and_what_is_wrong_with_them_are_printed(
 ) -> None:
     (project / NOTEBOOKS / "link.py").symlink_to("/etc/passwd")
     monkeypatch.chdir(project)
-    done = CliRunner().invoke(backup.command, ["create", "--output", str(tmp_path / "kept")])
+    done = runners.apart().invoke(backup.command, ["create", "--output", str(tmp_path / "kept")])
     assert done.exit_code == 0
     assert f"Warning: {NOTEBOOKS}/link.py is left out: it is a link." in done.stderr
     assert "8 files" in done.stderr
     first = Path(done.stdout.strip())
     (first.parent / "daglab-my_shop-20990101T000000Z.tar.gz").write_bytes(first.read_bytes()[:-200])
-    done = CliRunner().invoke(backup.command, ["list", "--output", str(first.parent)])
+    done = runners.apart().invoke(backup.command, ["list", "--output", str(first.parent)])
     assert done.exit_code == 0
     rows = [line.split() for line in done.stdout.splitlines() if line.startswith("daglab-")]
     assert [(row[0], row[-1]) for row in rows] == [

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from daglab import errors, events, web
 from daglab.commands import debug
 from daglab.debugging import surroundings, token_counts
 from daglab.settings import config
+from tests import runners
 
 Run = Callable[..., Any]
 NOW = datetime(2026, 11, 21, tzinfo=timezone.utc)
@@ -299,7 +299,7 @@ def replayed(dagster: Any, project: Path, before: Any, after: dict[str, Any], *m
     """A kept query that was answered with `before` and now is with `after`, sent again in this process."""
     dagster.answers["Things"] = after
     keep(project, {**ENTRY, "url": f"{dagster.url}/graphql", "query": "query Things { things }", "answer": before})
-    return CliRunner().invoke(debug.command, ["replay", "aaaa", "--url", dagster.url, *more])
+    return runners.apart().invoke(debug.command, ["replay", "aaaa", "--url", dagster.url, *more])
 
 
 def test_an_answer_that_is_the_same_is_said_to_be(project: Path, dagster: Any) -> None:

@@ -53,7 +53,7 @@ def test_a_marimo_that_can_not_be_imported_early_is_started_for_each(
 ) -> None:
     if "long" in why:
         monkeypatch.setattr(exporters, "SECONDS", 0.3)
-    with caplog.at_level("INFO"), exporters.opened(python(tmp_path, child), {**os.environ}) as opened:
+    with caplog.at_level("INFO", logger="daglab"), exporters.opened(python(tmp_path, child), {**os.environ}) as opened:
         assert opened.channel is None
         assert exported(opened).stdout == ASKED
     assert f"Each notebook starts on its own: {why}" in caplog.text

@@ -16,13 +16,13 @@ from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner
 
 from daglab import cli as main_cli
 from daglab import errors, json_lines
 from daglab.commands import exports
 from daglab.exported import export_copies, export_record, listing, opening, resigning, retention, telling, verification
 from daglab.settings import config
+from tests import runners
 
 Cli = Callable[..., Any]
 NOW = datetime.now(timezone.utc)
@@ -200,7 +200,7 @@ def test_a_record_that_can_not_be_read_is_no_empty_one(line: str, project: Path)
     add(project, "a1")
     with (project / export_record.FILE).open("a") as file:
         file.write("{torn\n")
-    result = CliRunner().invoke(exports.command, [*line.split(), "--json"])
+    result = runners.apart().invoke(exports.command, [*line.split(), "--json"])
     assert isinstance(result.exception, errors.InvalidInput)
     assert "can't be read" in result.exception.message
 
@@ -221,7 +221,7 @@ def test_hostile_lines_crash_nothing(value: Any, project: Path) -> None:
     (project / export_record.FILE).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     shown = [["show", "h1"], ["show", "h4"], ["open", "h1"], ["open", "h2", "--no-open"]]
     for words in (["list", "--all"], *shown, ["resign", "--within", "9d"], ["verify"], ["expire", "--yes"]):
-        result = CliRunner().invoke(exports.command, [*words, "--json"])
+        result = runners.apart().invoke(exports.command, [*words, "--json"])
         good = (errors.DaglabError, SystemExit, type(None))
         assert isinstance(result.exception, good), (words, result.exception, result.exc_info)
     assert telling.rows(listing.rows(project))
@@ -335,7 +335,7 @@ def test_a_browser_that_does_not_start_is_said(answer: Any, why: str | None, mon
 
 def said(*words: str) -> Any:
     """What a command of `daglab exports` prints, run in this process."""
-    done = CliRunner().invoke(exports.command, list(words))
+    done = runners.apart().invoke(exports.command, list(words))
     assert done.exit_code == 0, done.exception
     return done
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from daglab import events, web
 from daglab.commands import metrics
 from daglab.figures import retention
+from tests import runners
 
 BEGIN = datetime(2026, 11, 2, 9, tzinfo=timezone.utc)
 Cli = Callable[..., Any]
@@ -160,31 +160,31 @@ def torn(project: Path) -> None:
 
 @pytest.mark.parametrize("words", [["show"], ["usage"], ["export", "--format", "csv"]])
 def test_lines_that_are_not_counted_are_said_beside_the_figures(project: Path, words: list[str]) -> None:
-    assert "Warning" not in CliRunner().invoke(metrics.command, words).stderr
+    assert "Warning" not in runners.apart().invoke(metrics.command, words).stderr
     torn(project)
-    done = CliRunner().invoke(metrics.command, words)
+    done = runners.apart().invoke(metrics.command, words)
     assert done.exit_code == 0
     assert "1 lines can't be read" in done.stderr
     assert "1 lines were written by a newer daglab" in done.stderr
     assert "torn" not in done.stdout
-    earlier = CliRunner().invoke(metrics.command, [*words, "--until", "2026-10-01"])
+    earlier = runners.apart().invoke(metrics.command, [*words, "--until", "2026-10-01"])
     assert "Warning" not in earlier.stderr  # nothing is missing in what was asked for
 
 
 def test_of_many_points_in_time_the_last_are_rows(project: Path) -> None:
     for minute in range(metrics.MOST_ROWS):
         events.append(project, events.Event("run"), BEGIN + timedelta(days=1, minutes=minute), 1.0, exit_code=0)
-    done = CliRunner().invoke(metrics.command, ["show", "--step", "minute"])
+    done = runners.apart().invoke(metrics.command, ["show", "--step", "minute"])
     assert done.exit_code == 0
     rows = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("2026-11-")]
     assert rows == [f"2026-11-03T09:{minute:02}" for minute in range(metrics.MOST_ROWS)]
     assert f"The last {metrics.MOST_ROWS} of {metrics.MOST_ROWS + 6}; --json has all." in done.stderr
-    assert "The last" not in CliRunner().invoke(metrics.command, ["show", "--step", "hour"]).stderr
+    assert "The last" not in runners.apart().invoke(metrics.command, ["show", "--step", "hour"]).stderr
 
 
 def test_sums_of_days_are_one_point_at_the_begin_of_their_day_and_said_to_be(project: Path) -> None:
     list(retention.compact(project, BEGIN + timedelta(days=730), 365))
-    done = CliRunner().invoke(metrics.command, ["show", "--step", "hour"])
+    done = runners.apart().invoke(metrics.command, ["show", "--step", "hour"])
     assert done.exit_code == 0
     assert "sums of days" in done.stderr
     assert [line.split()[:3] for line in done.stdout.splitlines() if line.startswith("2026-")] == [
