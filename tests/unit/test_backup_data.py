@@ -197,7 +197,7 @@ def test_nothing_is_written_over_but_its_own_files(cli: Cli, project: Path) -> N
 
 
 def test_cells() -> None:
-    values = [None, True, 3, -2.5, "a", ["a", 1], {"k": "v", "n": 2}, "-1", ["=1"]]
+    values = [None, True, 3, -2.5, "a", ["a", 1], {"k": "v", "n": 2}, "-1", ["=1"], "a\0b"]
     assert [sheets.cell(value) for value in values] == [
-        *("", "true", "3", "-2.5", "a", "a, 1", "k=v, n=2", "'-1", "'=1"),
+        *("", "true", "3", "-2.5", "a", "a, 1", "k=v, n=2", "'-1", "'=1", "a\ufffdb"),
     ]

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -90,6 +91,20 @@ over.set()
 def test_another_size_at_any_moment_does_not_hold_it_up() -> None:
     """In a process of its own: one that waits for itself would not end."""
     subprocess.run([sys.executable, "-c", FLOOD], timeout=60, check=True)
+
+
+def test_a_signal_that_another_thread_gets_draws_anew(terminal: None) -> None:
+    """By then who holds it waits, and is no more than woken by a byte in the pipe."""
+    drawn: list[int] = []
+
+    def draw(lines: screen.Lines) -> None:
+        drawn.append(1)
+        if len(drawn) == 2:
+            raise KeyError
+        threading.Timer(0.2, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGWINCH)).start()
+
+    with pytest.raises(KeyError):
+        screen.hold(draw, lambda width: ["x"], 5)
 
 
 def test_without_a_terminal_another_size_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
