@@ -219,8 +219,11 @@ def parse_observations(data: Mapping[str, Any]) -> list[dict[str, dict[str, Any]
     node = dagster_api.expect(data, "assetNodeOrError", "AssetNode")
     return [
         {
-            **{entry["label"]: entry for entry in observation["metadataEntries"]},
-            "": {"description": observation.get("description") or "", "partition": observation.get("partition")},
+            **{dagster_api.text(entry["label"]): entry for entry in observation["metadataEntries"]},
+            "": {
+                "description": dagster_api.text_or_none(observation.get("description")) or "",
+                "partition": dagster_api.text_or_none(observation.get("partition")),
+            },
         }
         for observation in node["assetObservations"]
     ]
@@ -279,7 +282,7 @@ def _is(entries: Mapping[str, Mapping[str, Any]], observation: observations.Obse
 def _link(entries: Mapping[str, Mapping[str, Any]], link: str | None) -> tuple[str | None, str | None]:
     for entry in entries.values():
         if link and link in (entry.get("url"), entry.get("text")):
-            return link, str(entry["__typename"])
+            return link, str(entry.get("__typename", ""))
     if link and link in entries[""]["description"]:
         return link, "description"
     return None, None

@@ -154,5 +154,5 @@ def _refused(url: str, status: int, answer: Any, what: str) -> errors.DaglabErro
 def _json(response: Any) -> Any:
     try:
         return response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

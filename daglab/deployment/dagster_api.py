@@ -103,7 +103,7 @@ def reading(member: str) -> Iterator[None]:
     """Inside, an answer that lacks something or has it in another shape is `Unreachable`; good as a decorator, too."""
     try:
         yield
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise errors.Unreachable(
             f"Dagster answered {member} in a form that daglab does not know ({type(error).__name__}: {error}).",
             "Is this Dagster from 1.5 on? A proxy may have changed the answer: try again with -v.",

@@ -146,7 +146,7 @@ def parse_workspace(data: Mapping[str, Any]) -> Workspace:
         version=str(data["version"]),
         locations=tuple(_location(entry) for entry in entries),
         jobs=tuple(job for entry in entries for job in _jobs(entry)),
-        asset_fields=frozenset(field["name"] for field in fields),
+        asset_fields=frozenset(_texts(field["name"] for field in fields)),
     )
 
 
@@ -301,8 +301,8 @@ def _jobs(entry: Mapping[str, Any]) -> list[Job]:
             found.append(
                 Job(
                     dagster_api.text(job["name"]),
-                    repository["name"],
-                    entry["name"],
+                    dagster_api.text(repository["name"]),
+                    dagster_api.text(entry["name"]),
                     dagster_api.text_or_none(job.get("description")),
                     _tags(job),
                     bool(job.get("isAssetJob")),
@@ -329,7 +329,7 @@ def _asset(node: Mapping[str, Any]) -> Asset:
         description=dagster_api.text_or_none(node.get("description")),
         kinds=_texts(node.get("kinds") or [kind for kind in (node.get("computeKind"),) if kind]),
         tags={key: value for key, value in _tags(node).items() if not key.startswith("dagster/kind/")},
-        owners=tuple(owner.get("email") or f"team:{owner.get('team')}" for owner in node.get("owners") or []),
+        owners=_texts(owner.get("email") or f"team:{owner.get('team')}" for owner in node.get("owners") or []),
         executable=bool(node.get("isExecutable")),
         partitions=dagster_api.text_or_none(definition.get("type")),
         dimensions=tuple(dagster_api.text(each["name"]) for each in definition.get("dimensionTypes") or []),

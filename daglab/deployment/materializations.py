@@ -96,7 +96,7 @@ def _of(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _materialization(event: Mapping[str, Any]) -> Materialization:
     return Materialization(
         dagster_api.text(event["runId"]),
-        float(event["timestamp"]) / 1000,
+        dagster_api.seconds_or_none(float(event["timestamp"]) / 1000) or 0.0,
         dagster_api.text_or_none(event.get("partition")),
         metadata.values(event.get("metadataEntries") or ()),
     )

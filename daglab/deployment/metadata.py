@@ -39,7 +39,7 @@ def value(entry: Mapping[str, Any]) -> Any:
     if entry.get("intRepr") is not None:
         return int(entry["intRepr"])  # a number of any size, which GraphQL's own Int can't hold
     if entry.get("jsonString") is not None:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             return json.loads(entry["jsonString"], parse_constant=lambda _: None)  # JSON has no NaN
     if entry.get("assetKey"):
         return "/".join(entry["assetKey"]["path"])

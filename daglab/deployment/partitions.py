@@ -213,7 +213,9 @@ def _made(api: dagster_api.DagsterApi, found: Partitioned, chosen: Sequence[str]
 def parse_made(data: Mapping[str, Any]) -> dict[Place, set[str]]:
     """The partitions that were made, by location, repository and asset, in the answer to `MADE_QUERY`."""
     return {
-        _node_place(node): {event["partition"] for event in node["latestMaterializationByPartition"] if event}
+        _node_place(node): {
+            dagster_api.text(event["partition"]) for event in node["latestMaterializationByPartition"] if event
+        }
         for node in data["assetNodes"]
     }
 
@@ -223,7 +225,7 @@ def parse_job_made(data: Mapping[str, Any]) -> set[str]:
     """The partitions whose last run succeeded, in the answer to `JOB_MADE_QUERY`."""
     found = dagster_api.expect(data, "partitionSetOrError", "PartitionSet")
     results = dagster_api.expect(found, "partitionStatusesOrError", "PartitionStatuses")["results"]
-    return {result["partitionName"] for result in results if result["runStatus"] == "SUCCESS"}
+    return {dagster_api.text(result["partitionName"]) for result in results if result["runStatus"] == "SUCCESS"}
 
 
 def asset_tags(api: dagster_api.DagsterApi, assets: Sequence[entities.Asset], partition: str | None) -> dict[str, str]:
@@ -303,8 +305,9 @@ def parse_asset_partitions(data: Mapping[str, Any]) -> dict[Place, list[str]]:
 
 
 def _node_place(node: Mapping[str, Any]) -> Place:
-    repository = node["repository"]
-    return repository["location"]["name"], repository["name"], tuple(node["assetKey"]["path"])
+    repository, text = node["repository"], dagster_api.text
+    key = tuple(map(text, node["assetKey"]["path"]))
+    return text(repository["location"]["name"]), text(repository["name"]), key
 
 
 @dagster_api.reading("partitionSetOrError")
@@ -320,7 +323,7 @@ def parse_job_tags(data: Mapping[str, Any]) -> dict[str, str]:
     """The tags of a run for the partition in the answer to `LAUNCH_QUERY`."""
     found = dagster_api.expect(data, "partitionSetOrError", "PartitionSet")
     results = dagster_api.expect(found["partition"], "tagsOrError", "PartitionTags")["results"]
-    return {tag["key"]: tag["value"] for tag in results}
+    return {dagster_api.text(tag["key"]): dagster_api.text(tag["value"]) for tag in results}
 
 
 @dagster_api.reading("partitionSetOrError")

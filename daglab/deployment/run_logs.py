@@ -114,7 +114,7 @@ def parse_failures(data: Mapping[str, Any]) -> tuple[list[Failure], str | None]:
     page = dagster_api.expect(data, "logsForRun", "EventConnection")
     kinds = ("ExecutionStepFailureEvent", "RunFailureEvent")
     found = [_failure(event) for event in page["events"] if event["__typename"] in kinds]
-    return found, page["cursor"] if page["hasMore"] else None
+    return found, dagster_api.text_or_none(page["cursor"]) if page["hasMore"] else None
 
 
 def _failure(event: Mapping[str, Any]) -> Failure:
@@ -122,7 +122,8 @@ def _failure(event: Mapping[str, Any]) -> Failure:
     error = event.get("error") or {"message": event.get("message")}
     messages = [dagster_api.shorten(str(cause["message"]).strip()) for cause in error.get("causes") or []]
     own = dagster_api.shorten(str(error.get("message") or "no reason given").strip())
-    return Failure(event.get("stepKey"), messages[0] if messages else own, tuple(messages[1:]))
+    step = dagster_api.text_or_none(event.get("stepKey"))
+    return Failure(step, messages[0] if messages else own, tuple(messages[1:]))
 
 
 def follow(api: dagster_api.DagsterApi, run_id: str, interval: float | None) -> Iterator[list[Event]]:
@@ -154,7 +155,8 @@ def _ask(ask: Callable[[], runs.Answer], run_id: str, interval: float | None) ->
 def parse_events(data: Mapping[str, Any]) -> tuple[list[Event], str | None, bool]:
     """The events in the answer to `EVENTS_QUERY`, the cursor to go on from, and whether there is more now."""
     page = dagster_api.expect(data, "logsForRun", "EventConnection")
-    return [_event(event) for event in page["events"]], page["cursor"], page["hasMore"] is True and bool(page["events"])
+    more = page["hasMore"] is True and bool(page["events"])
+    return [_event(event) for event in page["events"]], dagster_api.text_or_none(page["cursor"]), more
 
 
 def printed(

@@ -216,7 +216,10 @@ def _daemons(api: dagster_api.DagsterApi) -> tuple[bool, Mapping[str, bool]]:
 def parse_daemons(data: Mapping[str, Any]) -> tuple[bool, Mapping[str, bool]]:
     """Whether runs are queued, and the health of each kind of daemon, in the answer to `DAEMONS_QUERY`."""
     instance = data["instance"]
-    health = {each["daemonType"]: each["healthy"] for each in instance["daemonHealth"]["allDaemonStatuses"]}
+    told = instance["daemonHealth"]["allDaemonStatuses"]  # `healthy` may be null
+    health = {
+        dagster_api.text(each["daemonType"]): each["healthy"] for each in told if isinstance(each["healthy"], bool)
+    }
     return instance["runQueuingSupported"] is True, health
 
 

@@ -275,8 +275,13 @@ def parse_status(api: dagster_api.DagsterApi, data: Mapping[str, Any]) -> Backfi
 def parse_page(data: Mapping[str, Any]) -> list[Listed]:
     """The backfills in the answer to `LIST_QUERY`."""
     results = dagster_api.expect(data, "partitionBackfillsOrError", "PartitionBackfills")["results"]
+    text = dagster_api.text
     return [
-        Listed(each["id"], each["status"], {tag["key"]: tag["value"] for tag in each.get("tags") or []})
+        Listed(
+            text(each["id"]),
+            text(each["status"]),
+            {text(tag["key"]): text(tag["value"]) for tag in each.get("tags") or []},
+        )
         for each in results
     ]
 
@@ -284,7 +289,7 @@ def parse_page(data: Mapping[str, Any]) -> list[Listed]:
 @dagster_api.reading("__type")
 def parse_parameters(data: Mapping[str, Any]) -> set[str]:
     """The names in the answer to `PARAMETERS_QUERY`."""
-    return {each["name"] for each in data["__type"]["inputFields"]}
+    return {dagster_api.text(each["name"]) for each in data["__type"]["inputFields"]}
 
 
 def _of_asset(status: Mapping[str, Any]) -> dict[str, int]:

@@ -343,7 +343,8 @@ def selector(target: targets.Target, job_field: str) -> dict[str, Any]:
 
 def _problem(error: Mapping[str, Any]) -> Problem:
     """One problem with the place it is at; Dagster's own `path` is always empty, its stack is not."""
-    path = tuple(entry.get("fieldName", entry.get("listIndex")) for entry in error["stack"]["entries"])
+    parts = (entry.get("fieldName", entry.get("listIndex")) for entry in error["stack"]["entries"])
+    path = tuple(part for part in parts if type(part) in (str, int))  # an entry of a map is neither
     reason, message = dagster_api.text(error["reason"]), dagster_api.text(error["message"]).strip()
     example = None
     if reason.startswith("MISSING_REQUIRED_FIELD") and (marked := re.search(_EXAMPLE, message)):

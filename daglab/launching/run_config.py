@@ -72,8 +72,8 @@ def _schema(api: dagster_api.DagsterApi, target: targets.Target) -> tuple[Schema
 def parse_schema(data: Mapping[str, Any]) -> tuple[Schema, list[Mapping[str, Any]]]:
     """The types by key, and the fields at the root, in the answer to `SCHEMA_QUERY`."""
     found = dagster_api.expect(data, "runConfigSchemaOrError", "RunConfigSchema")
-    types = {each["key"]: each for each in found["allConfigTypes"]}
-    return types, list(types[found["rootConfigType"]["key"]]["fields"])
+    types = {dagster_api.text(each["key"]): each for each in found["allConfigTypes"]}
+    return types, [dict(field) for field in types[found["rootConfigType"]["key"]]["fields"]]
 
 
 def _children(types: Schema, field: Mapping[str, Any], depth: int) -> list[str]:
@@ -139,8 +139,8 @@ def _comment(what: str | None, field: Mapping[str, Any], *, one_of: object = Fal
 def _inner(types: Schema, key: str) -> Mapping[str, Any]:
     """The type itself, of one that may be null or come from a variable."""
     kind = types[key]
-    while kind["__typename"] in ("NullableConfigType", "ScalarUnionConfigType"):
-        kind = types[kind.get("scalarTypeKey") or kind["typeParamKeys"][0]]
+    if kind["__typename"] in ("NullableConfigType", "ScalarUnionConfigType"):
+        return _inner(types, kind.get("scalarTypeKey") or kind["typeParamKeys"][0])
     return kind
 
 

@@ -160,7 +160,7 @@ def _whole(value: object) -> int:
 def _date(text: str | None) -> datetime:
     try:
         found = parsedate_to_datetime(text or "")
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return datetime.fromtimestamp(0, timezone.utc)
     return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
 

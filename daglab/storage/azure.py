@@ -155,6 +155,8 @@ def _listed(place: places.Place) -> list[places.Found]:
         answer = _expect(_ask(account, "GET", place, None, query={**asked, **marker}), place, (200,))
         with _readable():
             page = ElementTree.fromstring(answer.content)  # noqa: S314
+            if page.tag != "EnumerationResults":
+                raise ValueError("this is no listing")
             result += [_of_page(blob) for blob in page.iter("Blob")]
         if not (following := page.findtext("NextMarker")):
             return result
@@ -177,7 +179,7 @@ def _readable() -> Iterator[None]:
     """What can't be read as the store's answer is an error, and never nothing."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, SyntaxError) as error:  # the last is that of XML
+    except (LookupError, OverflowError, SyntaxError, TypeError, ValueError) as error:  # also those of XML
         raise errors.Unreachable("The store's answer can't be read.", "Is its address the right one?") from error
 
 

@@ -13,11 +13,16 @@ from daglab.storage import places, sums, transfers
 if TYPE_CHECKING:
     import requests
 
+# SyntaxError is that of XML, LookupError also that of its encoding.
+_UNREADABLE = (AttributeError, LookupError, OverflowError, RecursionError, SyntaxError, TypeError, ValueError)
+
 
 def of_resource(said: Any) -> sums.Seen:
     """An object as the JSON API describes it, and `gcloud --raw`, too."""
     with readable():
         own = {str(name).lower(): str(text) for name, text in (said.get("metadata") or {}).items()}
+        if not isinstance(said["name"], str):
+            raise TypeError("a name is text")
         changed_at = datetime.fromisoformat(said["updated"].replace("Z", "+00:00"))
         found = places.Found(said["name"], int(said["size"]), own.get("sha256"), changed_at, own)
         return sums.Seen(found, said.get("md5Hash"))
@@ -28,7 +33,7 @@ def readable() -> Iterator[None]:
     """What can't be read as the store's answer is an error, and never nothing."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError, SyntaxError) as error:  # the last is that of XML
+    except _UNREADABLE as error:
         raise errors.Unreachable("The store's answer can't be read.", "Is its address the right one?") from error
 
 

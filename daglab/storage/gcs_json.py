@@ -102,7 +102,9 @@ def page(
     answer = gcs_answers.expect(_ask(who, "GET", url, timeout=timeout), place, (200,))
     with gcs_answers.readable():
         said = answer.json()
-        return [gcs_answers.of_resource(each).found for each in said.get("items", ())], said.get("nextPageToken")
+        following = said.get("nextPageToken") or ""
+        following.encode()  # half a letter can't be sent back
+        return [gcs_answers.of_resource(each).found for each in said.get("items", ())], following or None
 
 
 def _object(place: places.Place, key: str) -> str:

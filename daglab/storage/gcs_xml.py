@@ -90,6 +90,8 @@ def page(
         said = ElementTree.fromstring(answer.content)  # noqa: S314 (expat refuses entities that grow)
         for element in said.iter():
             element.tag = element.tag.rpartition("}")[2]
+        if said.tag != "ListBucketResult":
+            raise ValueError("this is no listing")
         found = [
             places.Found(
                 each.findtext("Key") or "",

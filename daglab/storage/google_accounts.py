@@ -145,7 +145,7 @@ def _exchange(form: dict[str, str], origin: str) -> str:
     try:
         said = answer.json()
         token, seconds = _sendable(said["access_token"], origin), float(said.get("expires_in", 0))
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
         raise errors.Unreachable(f"{TOKENS} has answered with what can't be read.", "Try again.") from None
     _exchanged[refresh] = (token, time.monotonic() + seconds - _EARLY)
     return token

@@ -139,7 +139,7 @@ def parse_listing(content: bytes, where: str) -> tuple[list[places.Found], str]:
     found = []
     for each in root.findall("Contents"):
         key, size = each.findtext("Key") or "", each.findtext("Size") or ""
-        if key and not key.endswith("/") and size.isdecimal():
+        if key and not key.endswith("/") and size.isdecimal() and len(size) < 20:
             changed = aws_answers.when(each.findtext("LastModified") or "")
             found.append(places.Found(unquote_plus(key) if encoded else key, int(size), None, changed))
     more = root.findtext("IsTruncated") == "true"

@@ -1,78 +1,39 @@
-"""Properties of the parsers, tried on many inputs: nobody's text makes them fail otherwise than on purpose.
-
-The inputs are the same in every run: what fails here fails again.
-"""
+"""Properties of what reads people's texts and files: none makes it fail otherwise than on purpose."""
 
 from __future__ import annotations
 
-import copy
 import functools
 import gzip
 import hashlib
-import importlib
 import json
 import os
-import re
 import string
 import tarfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-import responses
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from urllib3.util import parse_url
 
-from daglab import errors, json_lines, parse, web
-from daglab.deployment import (
-    dagster_api,
-    deployments,
-    entities,
-    materializations,
-    partitions,
-    run_logs,
-    run_records,
-    runs,
-    selection,
-)
+from daglab import env_files, errors, json_lines, parse
+from daglab.deployment import entities, selection
 from daglab.migrating import cells
 from daglab.migrating.reading import jupyter
 from daglab.settings import config, config_edit, config_files
+from daglab.storage import places
 from daglab.upkeep import archives
-from daglab.weaviate import api, rest
 from daglab.weaviate.keeping import archive_lines
-
-tried = settings(
-    derandomize=True, deadline=None, database=None, max_examples=40, suppress_health_check=list(HealthCheck)
-)
-
-texts = st.text(max_size=30)
-words = st.text(string.ascii_lowercase + "_", min_size=1, max_size=8)
-plain = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
-numbers = st.integers(-(2**63), 2**63) | st.integers(-1000, 1000).map(lambda each: each / 4)  # YAML has no 1e-05
-leaves = st.none() | st.booleans() | numbers | texts
-values = st.recursive(leaves, lambda each: st.lists(each, max_size=3) | st.dictionaries(words, each, max_size=3))
+from tests.properties import changed, fits, outcome, plain, texts, tried, values, words
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One for all the examples of a test; each writes its file anew."""
     return tmp_path_factory.mktemp("properties")
-
-
-def outcome(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What it gives back; an error on purpose, which says something and can be printed. Others come through."""
-    try:
-        return function(*arguments)
-    except errors.DaglabError as error:
-        failed = error
-    assert failed.message
-    assert failed.hint
-    return failed
 
 
 # --- what people type
@@ -140,6 +101,52 @@ def test_a_shown_address_has_no_password_and_no_signature(name: str, password: s
     shown = parse.display_url(f"https://{name}:{marked}@a.test/x?sig=S1g{signature}")
     assert "Pa55" not in shown
     assert "S1g" not in shown
+
+
+PLACES = ["s3://", "gs://", "az://", "file://", "https://", "/", "bucket", "acc/", "..", "\\", "%2e%2e", "?sig=S1gned"]
+
+
+@settings(tried, max_examples=80)
+@given(st.lists(st.sampled_from(PLACES + ADDRESSES) | texts, max_size=5).map("".join))
+@example("s3://bucket/a b/é?#%")
+@example("az://acc/bucket/a")
+@example("file://localhost/srv/a%20b")
+@example("file:///srv/a%2525b")
+@example("https://a.test/x?sig=S1gned")
+@example("https://[/x?sig=S1gned")
+def test_a_place_for_uploads_is_refused_or_found_again(text: str) -> None:
+    """Where an upload goes is recorded as an address, which leads back to it, and tells nobody's signature."""
+    found = outcome(places.parse, text)
+    if isinstance(found, errors.DaglabError):
+        assert isinstance(found, errors.InvalidInput)
+        assert "S1gned" not in f"{found.message}{found.hint}" or not text.strip().startswith("http")
+        return
+    key = places.key(found, "a.html")
+    address = places.address(found, key)
+    assert places.address(*places.located(address)) == address
+    assert "S1gned" not in address or found.scheme != "https"
+
+
+TARGETS = ["asset:", "asset://", "job:", "@", ":", "/", "a", " "]
+
+
+@tried
+@given(st.lists(st.sampled_from(TARGETS) | texts, max_size=6).map("".join))
+def test_a_target_to_attach_to_is_an_asset_or_a_job_or_refused(text: str) -> None:
+    found = outcome(parse.attach_target, text)
+    if not isinstance(found, (errors.WrongUsage, errors.InvalidInput)):
+        assert fits(found, parse.AttachTarget)
+        assert bool(found.asset) != bool(found.job)
+        assert all(found.asset)
+
+
+@tried
+@given(st.lists(words, min_size=1, max_size=3), st.none() | st.text(min_size=1, max_size=9))
+def test_a_target_comes_back_in_both_forms(key: list[str], partition: str | None) -> None:
+    name, asset = "/".join(key), parse.AttachTarget(tuple(key), partition)
+    assert parse.attach_target(f"asset://{name}" + ("" if partition is None else f":{partition}")) == asset
+    if "@" not in (partition or "") and not (partition or "").startswith("//"):
+        assert parse.attach_target(f"asset:{name}" + ("" if partition is None else f"@{partition}")) == asset
 
 
 SELECTION = [
@@ -226,6 +233,7 @@ KEYS = [
 @given(st.lists(st.sampled_from(YAML) | texts, max_size=10).map("".join))
 @example("a: 0x" + "f" * 5000)
 @example("a: 1" + ":0" * 2000)
+@example("a: !!python/object/apply:os.abort []")
 def test_any_text_is_run_config_or_refused(text: str) -> None:
     found = outcome(parse.run_config, text, "run config")
     assert isinstance(found, errors.InvalidInput) or json.loads(json.dumps(found)) == found
@@ -240,6 +248,32 @@ def test_any_text_is_a_config_or_refused(folder: Path, text: str) -> None:
     found = outcome(functools.partial(config.load, directory=folder, environ={"HOME": str(folder)}))
     if isinstance(found, config.Config):
         json.dumps([found.shown(name) for name in found.origins])
+
+
+LINES = ["A", "=", " ", "export ", "'", '"', "#", "\\", "${A}", "${B:-c}", "${", "\n", "\r\n", "\ufeff", "\0", "\u2028"]
+
+
+@settings(tried, max_examples=80)
+@given(st.lists(st.sampled_from(LINES) | texts, max_size=12).map("".join))
+@example("A='" + "\\'" * 20_000)
+@example("A=a\0b")
+def test_any_text_is_an_environment_file_or_refused(text: str) -> None:
+    """And what it says can be an environment."""
+    found = outcome(env_files.parse, text, {"B": "b"}, "file")
+    if isinstance(found, errors.DaglabError):
+        assert isinstance(found, errors.InvalidInput)
+        assert found.message.startswith("file:")
+    else:
+        assert fits(found, dict[str, str])
+        assert not any("\0" in name + value or "=" in name for name, value in found.items())
+
+
+@tried
+@given(st.dictionaries(words, st.text(st.characters(exclude_characters="\0$"), max_size=20), max_size=4))
+def test_variables_come_back_as_they_were_quoted(variables: dict[str, str]) -> None:
+    escaped = {name: text.replace("\\", "\\\\").replace("'", "\\'") for name, text in variables.items()}
+    text = "".join(f"export {name}='{text}'  # said\n" for name, text in escaped.items())
+    assert env_files.parse(text, {}, "file") == variables
 
 
 @tried
@@ -301,32 +335,6 @@ NOTEBOOK = {
     "metadata": {"kernelspec": {"name": "python3", "language": "python"}, "title": "T", "authors": [{"name": "A"}]},
     "cells": [MARKDOWN, SHOWN],
 }
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths to all that is in a JSON value."""
-    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(found for key, each in inside for found in places(each, (*path, key)))]
-
-
-def changed(whole: Any) -> st.SearchStrategy[Any]:
-    """A JSON value with something else at up to three places of it."""
-
-    def put(several: list[tuple[tuple[Any, ...], Any]]) -> Any:
-        result = copy.deepcopy(whole)
-        for path, value in several:
-            if not path:
-                return value
-            holder = result
-            try:
-                for key in path[:-1]:
-                    holder = holder[key]
-                holder[path[-1]] = value
-            except (KeyError, IndexError, TypeError):  # one that was changed before
-                continue
-        return result
-
-    return st.lists(st.tuples(st.sampled_from(places(whole)), values), max_size=3).map(put)
 
 
 @settings(tried, max_examples=80)
@@ -489,118 +497,3 @@ def test_the_backup_that_is_changed_above_is_good(folder: Path) -> None:
     path.write_bytes(collection(WHOLE_HEAD, OBJECT))
     assert archive_lines.check(path)[1].objects == 1
     assert read_archive(folder, GOOD)[1] == {"notebooks/a.py": b"x"}
-
-
-# --- what servers answer
-
-JOB = {"name": "j", "description": None, "isAssetJob": False, "tags": [{"key": "k", "value": "v"}]}
-REPOSITORY = {"name": "r", "jobs": [JOB], "partitionSets": [{"pipelineName": "j", "name": "s"}]}
-LOADED = {"__typename": "RepositoryLocation", "name": "l", "repositories": [REPOSITORY]}
-WORKSPACE = {
-    "version": "1.13.27",
-    "assetNodeType": {"fields": [{"name": "kinds"}]},
-    "workspaceOrError": {"__typename": "Workspace", "locationEntries": [{"name": "l", "locationOrLoadError": LOADED}]},
-}
-NODE = {
-    "assetKey": {"path": ["a", "b"]},
-    "groupName": "g",
-    "description": "d",
-    "kinds": ["python"],
-    "tags": [{"key": "k", "value": "v"}],
-    "owners": [{"email": "a@example.com"}, {"team": "t"}],
-    "isExecutable": True,
-    "opNames": ["a__b"],
-    "jobNames": ["j"],
-    "partitionDefinition": {"type": "STATIC", "name": None, "description": "x", "dimensionTypes": [{"name": "n"}]},
-    "dependencyKeys": [{"path": ["c"]}],
-    "repository": {"name": "r", "location": {"name": "l"}},
-    "metadataEntries": [{"__typename": "IntMetadataEntry", "label": "rows", "description": None, "intValue": 3}],
-}
-
-
-@settings(tried, max_examples=80)
-@given(changed(WORKSPACE))
-def test_a_workspace_is_read_or_the_answer_is_refused(data: Any) -> None:
-    if isinstance(data, dict):
-        assert isinstance(outcome(entities.parse_workspace, data), (entities.Workspace, errors.DaglabError))
-
-
-@settings(tried, max_examples=80)
-@given(changed({"assetNodes": [NODE]}))
-def test_assets_are_read_or_the_answer_is_refused(data: Any) -> None:
-    if isinstance(data, dict):
-        found = outcome(entities.parse_assets, data)
-        assert isinstance(found, errors.DaglabError) or all(
-            isinstance(part, str) for each in found for part in each.key
-        )
-
-
-PARSERS: dict[Callable[[Mapping[str, Any]], Any], str] = {
-    deployments.parse_standing: "runs",
-    partitions.parse_made: "assetNodes",
-    partitions.parse_asset_partitions: "assetNodes",
-    partitions.parse_job_partitions: "pipelineOrError",
-    partitions.parse_job_tags: "pipelineOrError",
-    partitions.parse_job_config: "pipelineOrError",
-    runs.parse_status: "runsOrError",
-    run_logs.parse_failures: "logsForRun",
-    run_logs.parse_events: "logsForRun",
-    run_logs.parse_printed: "logsForRun",
-    run_records.parse_list: "runsOrError",
-    materializations.parse_latest: "assetNodes",
-    materializations.parse_columns: "assetNodes",
-}
-
-
-@pytest.mark.parametrize("parser", PARSERS, ids=lambda each: each.__name__)
-def test_answers_made_of_a_query_s_own_words_are_read_or_refused(parser: Callable[..., Any]) -> None:
-    """The words of the module's queries, put together at random, come deeper than any JSON does."""
-    module = importlib.import_module(parser.__module__)
-    queries = [text for name, text in vars(module).items() if name.isupper() and isinstance(text, str) and "{" in text]
-    known = sorted({word for text in queries for word in re.findall(r"\w+", text)}) or ["results"]
-    known_words = st.sampled_from(known)
-    answers = st.recursive(
-        leaves | known_words,
-        lambda each: (
-            st.lists(each, max_size=3)
-            | st.dictionaries(known_words, each, max_size=5).flatmap(
-                lambda found: known_words.map(lambda kind: {**found, "__typename": kind})
-            )
-        ),
-    )
-
-    @tried
-    @given(st.dictionaries(st.sampled_from([*known, PARSERS[parser]]), answers, max_size=4))
-    def tried_on(data: dict[str, Any]) -> None:
-        outcome(parser, data)
-
-    tried_on()
-
-
-@tried
-@given(
-    st.binary(max_size=40) | values.map(lambda each: json.dumps(each).encode()),
-    st.sampled_from([200, 204, 301, 400, 401, 404, 429, 500]),
-    st.booleans(),
-)
-@example(b"[" * 9000, 200, True)
-@example(b'{"errors": "x"}', 200, False)
-@example(b'{"errors": [1, null]}', 200, False)
-@example(b'{"errors": 5}', 200, True)
-@example(b'{"data": ' + b"9" * 5000 + b"}", 200, False)
-def test_any_answer_over_http_is_read_or_told_in_words(content: bytes, status: int, change: bool) -> None:
-    """GraphQL of Dagster's, GraphQL of Weaviate's, and REST."""
-    session = web.Session(web._http(web.Identity()), timeout=5.0, retries=0)
-    dagster = dagster_api.DagsterApi("http://dagster.test", session)
-    cluster = rest.Cluster("c", "http://weaviate.test", session)
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        mock.add(responses.POST, "http://dagster.test/graphql", body=content, status=status)
-        mock.add(responses.POST, "http://weaviate.test/v1/graphql", body=content, status=status)
-        mock.add(responses.GET, "http://weaviate.test/v1/schema", body=content, status=status)
-        asked = dagster_api.mutate if change else dagster_api.query
-        arguments = (dagster, "launchRun", "mutation M { m }") if change else (dagster, "{ q }")
-        found = outcome(asked, *arguments)
-        assert isinstance(found, dict) or (found.exit_code in (5, 6))
-        assert isinstance(outcome(rest.graphql, cluster, "{ q }"), (dict, errors.DaglabError))
-        assert isinstance(outcome(api.schemas, cluster), (dict, errors.DaglabError))
-    session.http.close()

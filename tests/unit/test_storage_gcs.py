@@ -297,7 +297,10 @@ def test_a_listing_goes_on_to_its_last_page_or_is_an_error(account: Path, monkey
     one = "<Contents><Key>daily/{}</Key><Size>1</Size><LastModified>2026-01-31T00:00:00.123Z</LastModified></Contents>"
     pages = [one.format(1) + "<NextContinuationToken>t/=</NextContinuationToken>", one.format(2), "<Contents/>"]
     for text in pages:
-        responses.get(f"{STORE}/box", body=f"<L xmlns='http://doc.s3.amazonaws.com/2006-03-01'>{text}</L>")
+        responses.get(
+            f"{STORE}/box",
+            body=f"<ListBucketResult xmlns='http://doc.s3.amazonaws.com/2006-03-01'>{text}</ListBucketResult>",
+        )
     assert [found.key for found in objects.listing(PLACE)] == ["daily/1", "daily/2"]
     assert "continuation-token=t%2F%3D" in str(responses.calls[1].request.url)
     with pytest.raises(errors.Unreachable):
