@@ -98,17 +98,20 @@ def _remember_token(context: click.Context, _: click.Parameter, value: str | Non
 
 
 class Seconds(click.FloatRange):
-    """A span of time: more than nothing (or that, too), and no more than a socket can wait."""
+    """A span of time, in seconds: more than nothing (or that, too), and no more than a socket can wait."""
 
     def __init__(self, most: float = 2_000_000, *, or_nothing: bool = False) -> None:
         super().__init__(min=0, max=most, min_open=not or_nothing)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """As click does, without NaN, which lies in every range."""
-        seconds = super().convert(value, param, ctx)
-        if seconds != seconds:
-            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
-        return seconds
+        """As click does, for `5m` and `2h` too, and without NaN, which lies in every range."""
+        from daglab import parse
+
+        try:
+            seconds = parse.seconds(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a number of seconds, nor a span of time such as 90s, 5m or 2h.", param, ctx)
+        return super().convert(seconds, param, ctx)
 
 
 timeout_option = click.option(

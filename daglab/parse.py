@@ -92,6 +92,17 @@ def duration(text: str, flag: str) -> int:
     return int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[found[2]]
 
 
+def seconds(text: str) -> float:
+    """The seconds that `90`, `0.5`, or a `duration` such as `5m` stands for. Raises `ValueError` for anything else."""
+    try:
+        return duration(text, "")
+    except errors.WrongUsage:
+        found = float(text)
+    if found != found:
+        raise ValueError(f"{text!r} is no number")
+    return found
+
+
 def span(text: str, flag: str) -> tuple[str, str]:
     """The two ends of `A..B`. Raises `WrongUsage` for what has not two."""
     first, dots, last = (part.strip() for part in text.partition(".."))

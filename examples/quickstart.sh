@@ -1,6 +1,6 @@
 #!/bin/sh
 # From nothing to the first exported notebook. usage: quickstart.sh [FOLDER]     (default: shop)
-# Needs: pip install 'daglab[dagster]'. Other ports than 3000 and 3010: DAGSTER_PORT, MARIMO_PORT.
+# Needs: pip install './daglab[dagster]', from a checkout. Other ports than 3000 and 3010: DAGSTER_PORT, MARIMO_PORT.
 set -eu
 folder=${1:-shop}
 dagster=${DAGSTER_PORT:-3000}

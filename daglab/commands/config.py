@@ -45,6 +45,12 @@ def _environment() -> str | None:
     return output.flags().get("env") or os.environ.get(config.ENVIRONMENT) or None
 
 
+def _place(key: str) -> str:
+    """Where a key is written, for people: a variable of the shell may have chosen an environment unseen."""
+    environment = _environment()
+    return f"environments.{environment}.{key}" if environment else key
+
+
 def known_key(name: str) -> config_keys.Key:
     """The key of this name. Raises `InvalidInput` with the nearest ones."""
     known = config_keys.known()
@@ -207,7 +213,7 @@ def set_command(key: str, value: str, user: bool, as_json: bool) -> None:
     if as_json:
         output.document({"ok": True, "file": str(path), "key": key, "value": result, "created": made})
     else:
-        output.note(f"{'Made' if made else 'Changed'} {path}: {key} is {config_keys.to_text(result)}")
+        output.note(f"{'Made' if made else 'Changed'} {path}: {_place(key)} is {config_keys.to_text(result)}")
 
 
 @command.command(name="unset")
@@ -228,7 +234,7 @@ def unset_command(key: str, user: bool, as_json: bool) -> None:
     if as_json:
         output.document({"ok": True, "file": str(path), "key": key, "changed": changed})
     else:
-        output.note(f"Changed {path}: {key} is gone" if changed else f"{key} does not stand in {path}.")
+        output.note(f"Changed {path}: {_place(key)} is gone" if changed else f"{_place(key)} is not in {path}.")
 
 
 @command.command(name="path")

@@ -38,7 +38,8 @@ def plan(settings: config.Config, options: Mapping[str, Any], environ: Mapping[s
     else:
         dagster_api.query(dagster_api.connect(settings), "query Version { version }")
     notebook = services.choose_notebook(settings, options["notebook"]) if MARIMO in wanted else None
-    env = dict(environ)
+    # Before a file is read, which may be the project's: it could pass a token on under another name.
+    env = processes.without_secrets(environ, settings.token_variables) if DAGSTER in wanted else dict(environ)
     for path in options["env_file"]:
         env = {**env_files.read(Path(path), env), **env}
     python = services.find_python(settings, options["python"], environ)

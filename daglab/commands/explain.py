@@ -61,4 +61,4 @@ def command(code: str | None, as_json: bool) -> None:
     for remedy in found.remedies:
         output.data(f"- {remedy}")
     if found.page:
-        output.data(f"\nMore: docs/{found.page}")
+        output.data(f"\nMore: docs/{found.page}, in daglab's repository")

@@ -287,9 +287,8 @@ def _place(settings: config.Config, upload: str) -> Any:
     "--wait-lock",
     type=output.Seconds(LONGEST_WAIT, or_nothing=True),
     default=0.0,
-    show_default="0",
     metavar="SECONDS",
-    help="How long to wait for another export of the same output.",
+    help="How long to wait for another export of the same output.  [default: 0]",
 )
 @click.option(
     "--print-cron",

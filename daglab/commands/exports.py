@@ -96,7 +96,7 @@ def list_command(
         return
     output.table(telling.rows(shown), telling.HEADERS)
     if not found:
-        output.note("There is none. `daglab export NOTEBOOK` makes one; --all shows those that are gone, too.")
+        output.note("There is no export yet. `daglab export NOTEBOOK` makes one; --all shows those that are gone, too.")
     elif len(shown) < len(found):
         output.note(f"These are {len(shown)} of {len(found)}.")
 

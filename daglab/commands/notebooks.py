@@ -58,7 +58,7 @@ def command(target: str | None, as_json: bool) -> None:
         output.document({"ok": True, "notebooks": found})
         return
     if not found:
-        output.note("There is none. `daglab scaffold --asset KEY` writes one.")
+        output.note("There is no notebook yet. `daglab scaffold --asset KEY` writes one.")
     output.table(rows(found), ("Notebook", "Target", "Template", "Last run", "Last export"))
     for each in found:
         if each["problem"]:

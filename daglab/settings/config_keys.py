@@ -68,7 +68,9 @@ class Dagster:
 
     host: str = _key("127.0.0.1", "The host of Dagster's webserver.", config_checks.host)
     port: int = _key(3000, "The port of Dagster's webserver.", config_checks.port)
-    url: str | None = _key(None, "The whole address; wins over host and port beside it.", config_checks.address)
+    url: str | None = _key(
+        None, "The whole address (https://dagster.example.com); wins over host and port.", config_checks.address
+    )
     path_prefix: str | None = _key(
         None, "The path that the webserver lies under, such as /dagster.", config_checks.prefix
     )
@@ -334,12 +336,14 @@ KINDS: dict[type, str] = {
     bool: "true or false",
     tuple: "a list of text",
     dict: "a mapping of text",
-    list: "a list of mappings",
+    list: 'a list of mappings such as [{"name": "main"}]',
 }
 _FROM_TEXT: dict[type, Callable[[str], Any]] = {bool: _truth, tuple: _list, dict: _mapping, list: json.loads}
 
 
 def _instead(key: Key) -> str:
+    if key.type is str and key.default is None:
+        return f"{key.name}: {key.doc}"  # that it is text says nothing
     example = "" if key.default in (None, ()) else f" such as {to_text(key.default)}"
     return f"Write {KINDS[key.type]}{example}, or leave it out. {key.name}: {key.doc}"
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# One step of a pipeline: launches on the deployment, waits, writes a summary, and exits with the truth (0, 4, 5, 9 ...).
+# One step of a pipeline: launches on the deployment, waits, writes a summary, and exits as the run went (0, 4, 5, 9 ...).
 # usage: launch.sh SELECTION KEY [SUMMARY]     The same KEY, given again, finds the run that it has made.
 # The deployment: DAGLAB_DAGSTER__URL; its token: DAGSTER_GRAPHQL_TOKEN, or DAGSTER_CLOUD_API_TOKEN for Dagster+.
 set -u

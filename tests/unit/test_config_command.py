@@ -29,7 +29,8 @@ def test_set_get_unset_and_show(cli: Cli, tmp_path: Path) -> None:
         "value": 4001,
         "created": True,
     }
-    assert cli("config", "set", "security.sandbox_mode", "yes", "--env", "prod").exit_code == 0
+    done = cli("config", "set", "security.sandbox_mode", "yes", "--env", "prod")
+    assert (done.exit_code, done.stderr.split(": ")[1]) == (0, "environments.prod.security.sandbox_mode is true\n")
     assert (tmp_path / "daglab.yaml").read_text() == (
         "version: 1\ndagster:\n  port: 4001\nenvironments:\n  prod:\n    security:\n      sandbox_mode: true\n"
     )
@@ -61,6 +62,8 @@ def test_the_user_s_own_config(cli: Cli, tmp_path: Path) -> None:
     [
         (["get", "dagster.prot"], 7, "Did you mean dagster.port"),
         (["set", "dagster.port", "many"], 7, "VALUE: dagster.port is text"),
+        (["set", "dagster.url", "shop"], 7, "Hint: dagster.url: The whole address (https://"),
+        (["set", "weaviate.clusters", "name=main"], 7, 'such as [{"name": "main"}]'),
         (["set", "dagster.auth.token_command", "id"], 6, "may not set dagster.auth.token_command"),
         (["st", "a", "b"], 2, "Did you mean"),
         (["docs", "nonsense"], 7, "daglab config docs"),

@@ -185,3 +185,11 @@ def test_a_reader_that_does_not_read_keeps_nobody_waiting(command_line: Any, mon
         lines = reader.read().split(b"\n")
     assert lines[0].startswith(b"0 xxx")
     assert 1 < len(lines) < 40
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("0.5", 0.5), ("90s", 90), ("5m", 300), ("2h", 7200), ("1w", 604800)],
+)
+def test_a_span_of_time_is_seconds_or_has_its_unit(text: str, seconds: float) -> None:
+    assert output.Seconds().convert(text, None, None) == seconds

@@ -143,7 +143,7 @@ def _dangerous(command: Any) -> Any:
     """The options of the commands that delete."""
     for option in (
         click.option("--unprotect", is_flag=True, help="Also what weaviate.protected protects."),
-        click.option("--yes", is_flag=True, help="Do it without asking."),
+        click.option("--yes", is_flag=True, help="Do not ask."),
         click.option("--dry-run", is_flag=True, help="Tell what would be deleted, and delete nothing."),
     ):
         command = option(command)
