@@ -53,11 +53,12 @@ def look_at_modes(project: Project) -> Iterator[Finding]:
 
 
 def loose_files(project: Project) -> list[Path]:
-    """Files that others can read and should not, and folders that anybody can write to; links are left out."""
+    """Files that others can read and should not, and folders that anybody can write to; no link is followed."""
     found = [
         path
         for pattern in PRIVATE
         for path in sorted(project.folder.glob(pattern))
+        if not path.parent.is_symlink()  # which may lead to files of the user's
         if (status := _status(path)) and stat.S_ISREG(status.st_mode) and status.st_mode & OTHERS
     ]
     folders = [project.folder, *(path for path in sorted(project.folder.iterdir()))]

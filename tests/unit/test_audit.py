@@ -110,6 +110,34 @@ def test_what_is_allowed_in_this_repository_is_there_and_has_a_reason(audit: Any
     assert found == set(audit.ALLOWED)
     assert all(audit.ALLOWED.values())
     assert all((REPOSITORY / file).is_file() and why for (_, file), why in audit.MEANT.items())
+    assert set(audit.SEVERAL) <= set(audit.MEANT)
+    assert min(audit.SEVERAL.values()) > 1
+
+
+def found(*lines: int, test: str = "B311", file: str = "./a.py") -> list[dict[str, Any]]:
+    return [{"test_id": test, "filename": file, "line_number": line, "issue_text": "chance"} for line in lines]
+
+
+def test_one_more_of_what_is_meant_is_a_problem(audit: Any) -> None:
+    one, two = ("B311", "a.py"), ("B311", "b.py")
+    meant, several = {one: "jitter", two: "samples"}, {two: 2}
+    good = [*found(1), *found(3, 9, file="b.py")]
+    report = audit.weighed(good, meant, several)
+    assert (report.problems, report.notes) == ([], ["3 places are meant"])
+    assert audit.weighed([*good, *found(7)], meant, several).problems == [
+        "a.py:1: B311 chance (1 of 2 are meant)",
+        "a.py:7: B311 chance (1 of 2 are meant)",
+    ]
+    assert len(audit.weighed([*good, *found(10, file="b.py")], meant, several).problems) == 3
+    assert audit.weighed([*good, *found(2, test="B602")], meant, several).problems == ["a.py:2: B602 chance"]
+
+
+def test_fewer_than_are_meant_is_a_problem(audit: Any) -> None:
+    meant, several = {("B311", "a.py"): "jitter"}, {("B311", "a.py"): 2}
+    [fewer] = audit.weighed(found(1), meant, several).problems
+    assert "is there 1 times, not 2" in fewer
+    [none] = audit.weighed([], meant, several).problems
+    assert "take it out of MEANT" in none
 
 
 def test_holes_are_told_and_so_is_what_is_not_known(audit: Any) -> None:
@@ -122,3 +150,24 @@ def test_holes_are_told_and_so_is_what_is_not_known(audit: Any) -> None:
     nothing = audit.judged([unknown, unknown])
     assert nothing.problems == []
     assert nothing.notes[0].startswith("NOT LOOKED AT")
+
+
+@pytest.mark.parametrize(
+    ("requires", "said", "code"),
+    [("", "NOT LOOKED AT: no net", 0), ("all", "NOT LOOKED AT: no net", 1), ("all", "3 packages", 0)],
+)
+def test_where_it_is_required_what_is_not_looked_at_is_a_failure(
+    requires: str, said: str, code: int, audit: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    for part in ("unsafe", "agreeing"):
+        monkeypatch.setattr(audit, part, audit.Report)
+    monkeypatch.setattr(audit, "scan", lambda *_: audit.Report())
+    monkeypatch.setattr(audit, "holes", lambda: audit.Report(notes=[said]))
+    monkeypatch.setenv("DAGLAB_REQUIRE", requires)
+    assert audit.main() == code
+    assert f"packages   {'WRONG' if code else 'ok'}: {said}" in capsys.readouterr().out
+
+
+def test_the_pipeline_requires_all_of_it() -> None:
+    workflow = (REPOSITORY / ".github" / "workflows" / "security.yml").read_text(encoding="utf-8")
+    assert "      - run: make audit\n        env:\n          DAGLAB_REQUIRE: all" in workflow

@@ -337,6 +337,30 @@ def test_yaml_that_can_t_be_read_names_file_and_line(load: Load, project_file: P
     assert f"{project_file} is not UTF-8" in refused(load).message
 
 
+@pytest.mark.parametrize("layer", ["project", "user"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "version: !!python/object/apply:os.system ['touch {mark}']",
+        "version: !!python/object/new:os.system ['touch {mark}']",
+        "dagster: !!python/object/apply:os.mkdir ['{mark}']",
+        "dagster: {{url: !!python/object/apply:subprocess.getoutput ['touch {mark}']}}",
+        "models: [!!python/object/apply:os.mkdir ['{mark}']]",
+        "environments: {{e: {{version: !!python/object/apply:os.mkdir ['{mark}']}}}}",
+        "!!python/object/apply:os.mkdir ['{mark}']: 1",
+        "? !!python/object/apply:os.mkdir ['{mark}']\n: 1",
+        "version: !!python/name:os.system ''",
+        "version: !!python/module:antigravity ''",
+    ],
+)
+def test_a_tag_runs_nothing(load: Load, tmp_path: Path, layer: str, text: str) -> None:
+    mark = tmp_path / "mark"
+    error = refused(load, **{layer: text.format(mark=mark)})
+    assert isinstance(error, errors.InvalidInput)
+    assert not mark.exists()
+    assert "antigravity" not in sys.modules
+
+
 def test_an_unknown_key_shows_the_nearest(load: Load) -> None:
     assert str(refused(load, "dagster:\n  prot: 1").hint).startswith("Did you mean dagster.port")
     assert "`daglab config show`" in str(refused(load, "zzzzzzzz: 1").hint)

@@ -139,6 +139,43 @@ def test_it_goes_nowhere_else_unless_it_is_told(project: Path, cli: Run) -> None
     assert read(told, exit_code=5)["error"]["code"] == "unreachable"
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "mutation Launch { launchRun }",
+        "query A { b } mutation { c }",
+        "\ufeff#\nmutation { c }",
+        '{ a(text: "}") } mutation { b }',
+        '{ a(text: """ } \\""" """) } mutation { b }',
+        "fragment F on Query { a } subscription { b }",
+    ],
+)
+def test_a_strangers_trace_launches_nothing(project: Path, cli: Run, dagster: Any, query: str) -> None:
+    """Whatever it calls itself, at the address of the user's own choice and with the user's own token."""
+    keep(project, {**ENTRY, "url": f"{dagster.url}/graphql", "kind": "query", "name": "Version", "query": query})
+    done = cli("debug", "replay", "aaaa", "--url", dagster.url, "--json", env={"DAGSTER_GRAPHQL_TOKEN": "t0k3n-mine"})
+    assert "is a mutation" in read(done, exit_code=2)["error"]["message"]
+    assert dagster.requests == []
+
+
+def test_a_strangers_trace_and_config_together_get_no_token(project: Path, cli: Run, dagster: Any) -> None:
+    (project / "daglab.yaml").write_text(f"dagster: {{url: '{dagster.url}'}}\n")
+    keep(project, {**ENTRY, "url": f"{dagster.url}/graphql", "query": "query Version { version }"})
+    done = cli("debug", "replay", "aaaa", "--json", env={"DAGSTER_GRAPHQL_TOKEN": "t0k3n-mine"})
+    assert done.exit_code in (0, 4), done.stderr
+    assert dagster.authorizations == [None]
+    assert "t0k3n-mine" not in str(dagster.requests)
+
+
+def test_traces_that_lead_out_of_the_project_are_not_read(project: Path, cli: Run, tmp_path_factory: Any) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    keep(project, ENTRY)
+    (project / ".daglab" / "traces").rename(elsewhere / "traces")
+    (project / ".daglab" / "traces").symlink_to(elsewhere / "traces")
+    assert read(cli("debug", "requests", "--json"))["requests"] == []
+    read(cli("debug", "replay", "aaaa", "--json"), exit_code=7)
+
+
 # dump
 
 

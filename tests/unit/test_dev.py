@@ -342,6 +342,62 @@ def test_one_whose_lock_was_taken_away_is_not_cleared_up(tmp_path: Path, orphan:
     assert orphan.poll() is None
 
 
+@pytest.fixture
+def stranger() -> Iterator[subprocess.Popen[bytes]]:
+    """A process of the user's that has nothing to do with daglab."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"]) as process:
+        yield process
+        process.kill()
+
+
+@pytest.mark.skipif(not process_table.boot(), reason="without /proc a number alone tells")
+@pytest.mark.parametrize("locked", [True, False])
+def test_a_strangers_record_ends_nobody(
+    locked: bool, stranger: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names a number; who does not see the processes of this machine does not know when each began."""
+    kill, told = os.kill, list[Any]()
+
+    def tell(pid: int, number: int) -> None:
+        told.append(number)
+        kill(pid, number)
+
+    monkeypatch.setattr(os, "kill", tell)
+    monkeypatch.setattr(record, "START_SECONDS", 0.0)
+    hostile = {"v": 1, "pid": stranger.pid, "keeper": stranger.pid, "mark": "6" * 32, "project": str(tmp_path)}
+    (tmp_path / ".daglab").mkdir()
+    for more in ({}, {"started": 1, "keeper_started": 1}, {"started": None, "keeper_started": None}):
+        (tmp_path / record.FILE).write_text(json.dumps({**hostile, **more}))
+        with record.held(tmp_path):
+            if locked:
+                with pytest.raises(errors.TimedOut, match="is not of it"):
+                    record.stop(tmp_path)
+            else:
+                assert record.clear_up(tmp_path) == []
+        if not locked:
+            assert record.stop(tmp_path) is None
+        assert (told, stranger.poll()) == ([], None)
+
+
+@pytest.mark.parametrize("pid", [0, -1, True, 2**40, "1", 1.0, None])
+def test_a_strangers_record_means_no_group_of_processes(
+    pid: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where there is no /proc, as on macOS, and a number alone tells."""
+    told: list[Any] = []
+    monkeypatch.setattr(process_table, "PROC", tmp_path / "none")
+    monkeypatch.setattr(record, "START_SECONDS", 0.0)
+    monkeypatch.setattr(os, "kill", lambda *each: told.append(each))
+    hostile = {"pid": pid, "keeper": pid, "mark": "6" * 32, "project": str(tmp_path), "keeper_started": 1}
+    (tmp_path / ".daglab").mkdir()
+    (tmp_path / record.FILE).write_text(json.dumps(hostile))
+    with record.held(tmp_path), pytest.raises(errors.TimedOut):
+        record.stop(tmp_path)
+    with record.held(tmp_path):
+        assert record.clear_up(tmp_path) == []
+    assert told == []
+
+
 def test_a_keeper_that_was_stopped_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "KEEPER_SECONDS", 0.3)
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"]) as keeper:

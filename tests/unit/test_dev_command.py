@@ -159,3 +159,28 @@ def test_what_runs_is_told_where_dagster_is_and_that_it_is_read_only(tmp_path: P
     assert (alone["DAGLAB_SECURITY__SANDBOX_MODE"], "DAGLAB_DAGSTER__URL" in alone) == ("true", False)
     beside = environment._wanted(there, environment.Running("m", {"dagster": "http://d.test"}, {})).env
     assert (beside["DAGLAB_DAGSTER__URL"], "DAGSTER_HOME" in beside) == ("http://d.test", False)
+
+
+# --- an environment file
+
+
+def test_an_environment_file_gets_no_token_and_changes_nothing_that_is_set(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be the project's own, and so may be what Dagster loads: a token must not come in under another name."""
+    monkeypatch.setattr(services, "check_python", lambda *_: None)
+    (project / ".env").write_text(
+        "A=${DAGSTER_GRAPHQL_TOKEN}${DAGLAB_MINE}${DAGLAB_OWN_SECRET}${DAGLAB_ANY_TOKEN:-default}\nB=${PLAIN}\n"
+        "PLAIN=theirs\nDAGLAB_DAGSTER__PYTHON=/evil\nDAGLAB_DAGSTER__URL=http://evil.test\n"
+    )
+    (project / "daglab.yaml").write_text("dagster: {auth: {token_env: DAGLAB_MINE}}\n")
+    tokens = ("DAGSTER_GRAPHQL_TOKEN", "DAGLAB_MINE", "DAGLAB_OWN_SECRET", "DAGLAB_ANY_TOKEN")
+    environ = {**dict.fromkeys(tokens, "t0k3n"), "PLAIN": "mine", "PATH": "/bin"}
+    settings = config.load(directory=project, environ={})
+    named = {"url": None, "notebook": None, "env_file": [".env"], "python": sys.executable, "port_range": None}
+    rest = {"no_dagster": False, "no_marimo": True, "no_dashboard": True, "dagster_port": None, "host": "127.0.0.1"}
+    more = {"log_level": None, "ci": False, "behind": False}
+    found = dev.plan(settings, {**named, **rest, **more}, environ)
+    assert (found.env["A"], found.env["B"], found.env["PLAIN"]) == ("default", "mine", "mine")
+    assert "t0k3n" not in str(found.env)
+    assert (found.python, found.url) == (sys.executable, None)

@@ -353,6 +353,27 @@ def test_a_link_is_not_followed_to_mend(tmp_path: Path, kept: Path) -> None:
     assert target.stat().st_mode & 0o777 == 0o644
 
 
+@pytest.mark.parametrize("name", ["state", "traces", "backups", "archive"])
+def test_a_folder_that_is_a_link_is_not_followed_to_mend(tmp_path: Path, name: str) -> None:
+    """A repository may come with it, and lead to files of the user's."""
+    elsewhere, root = tmp_path / "elsewhere", tmp_path / "root"
+    (root / ".daglab").mkdir(parents=True)
+    elsewhere.mkdir()
+    (root / ".daglab" / name).symlink_to(elsewhere)
+    for each in ("page.json", "requests.jsonl", "last_ports.json"):
+        (elsewhere / each).write_text("{torn")
+        (elsewhere / each).chmod(0o644)
+    old = time.time() - 2 * leftovers.DAY
+    (elsewhere / "a-12.json.new").touch()
+    os.utime(elsewhere / "a-12.json.new", (old, old))
+    assert only(folder.look_at_modes(project(root)), "modes").status == "ok"
+    done = examination.examine(project(root), fix=True, deep=True)
+    assert not [each for each in done.fixed if name in each]
+    assert {path.stat().st_mode & 0o777 for path in elsewhere.glob("*.json*") if path.suffix != ".new"} == {0o644}
+    assert sorted(os.listdir(elsewhere)) == ["a-12.json.new", "last_ports.json", "page.json", "requests.jsonl"]
+    assert (elsewhere / "page.json").read_text() == "{torn"
+
+
 def test_a_daglab_folder_that_is_a_link(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -137,6 +137,34 @@ def test_a_signed_link_is_masked_and_opened_by_a_page_of_the_users_own(project: 
     assert document(cli("exports", "open", "a1", "--json"), 4)["error"]["hint"].startswith("Export it again")
 
 
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "--new-window", "x"])
+def test_a_strangers_record_has_nothing_opened_but_pages(url: str, project: Path) -> None:
+    later = (NOW + timedelta(days=1)).isoformat()
+    add(project, "a1", link=url, signed={"url": url, "expires_at": later, "seconds": 9})
+    (project / "exports" / "a1.html").unlink()
+    with pytest.raises(errors.NotGood, match="is not there any more"):
+        opening.address(project, listing.find(project, "a1", project), NOW)
+
+
+def test_a_strangers_record_leads_to_no_file_beside_the_project(project: Path, tmp_path_factory: Any) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "mine.html").write_text("mine")
+    (project / "link").symlink_to(elsewhere)
+    for number, output in enumerate((f"../{elsewhere.name}/mine.html", "link/mine.html")):
+        add(project, f"a{number}", link=None)
+        line = {"v": 1, "id": f"b{number}", "ok": True, "output": output}
+        json_lines.append(project / export_record.FILE, line)
+        with pytest.raises(errors.NotGood):
+            opening.address(project, listing.find(project, f"b{number}", project), NOW)
+
+
+def test_an_address_of_a_strangers_stays_text_in_the_page_that_leads_to_it(project: Path) -> None:
+    page = opening.leading_to(project, "https://b.test/?a='\"><script>alert(1)</script>&x")
+    text = Path(page.removeprefix("file://")).read_text()
+    assert "<script" not in text
+    assert "&quot;&gt;&lt;script&gt;" in text
+
+
 def test_a_folder_is_a_place_like_another(project: Path, cli: Cli) -> None:
     over = (NOW - timedelta(days=1)).isoformat()
     add(project, "a1", expires_at=over)

@@ -56,6 +56,34 @@ def test_a_repository_runs_nothing_of_its_own(repository: Path, tmp_path: Path) 
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("place", [".git/hooks", "own"])
+def test_no_hook_runs_while_git_is_asked(repository: Path, tmp_path: Path, place: str) -> None:
+    """`status` writes the index where only the time of a file has changed, and that is what fires one."""
+    hook, mark, path = repository / place / "post-index-change", tmp_path / "ran", repository / "nb.py"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch '{mark}'\n")
+    hook.chmod(0o755)
+    if place == "own":
+        run(repository, "config", "core.hooksPath", str(hook.parent))
+    os.utime(path, (1, 1))
+    run(repository, "status")
+    assert mark.exists()  # so it does, where nobody forbids it
+    mark.unlink()
+    questions: list[Callable[[], object]] = [
+        lambda: git.is_modified(path, os.environ),
+        lambda: commit(path),
+        lambda: git.ask(repository, os.environ, "status", "--porcelain"),
+        lambda: git.ask(repository, os.environ, "ls-files", "-z"),
+        lambda: git.ignored(repository, os.environ, ["a.log"]),
+        lambda: git.author(repository, os.environ),
+        lambda: git.is_inside(repository, os.environ),
+    ]
+    for number, ask in enumerate(questions):
+        os.utime(path, (number + 2, number + 2))
+        ask()
+        assert not mark.exists(), number
+
+
 def test_nothing_is_known(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert commit(tmp_path / "nb.py") is None  # no repository
     assert commit(tmp_path / "gone" / "nb.py") is None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -248,6 +249,27 @@ def test_what_cannot_be_run_is_not_set_up(
 def test_missing_folder_is_not_set_up(tmp_path: Path) -> None:
     with pytest.raises(errors.NotSetUp, match="nowhere"):
         processes.run(["true"], cwd=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("kind", ["command", "service"])
+def test_what_a_shell_would_run_is_text(kind: str, tmp_path: Path) -> None:
+    """In the program's path, its folder and its arguments: all is given on as it stands."""
+    hostile = "a $(touch ran) `touch ran`; touch ran & touch ran | touch ran\n' \" * ~ $HOME > ran #"
+    folder = tmp_path / hostile.replace("/", "")
+    folder.mkdir()
+    program, said = folder / "$(touch ran);program", folder / "said.log"
+    program.write_text(f"#!{sys.executable}\nimport os, sys\nprint([os.getcwd(), *sys.argv])\n")
+    program.chmod(0o755)
+    if kind == "command":
+        printed = processes.run([program, hostile, "$(touch ran)"], cwd=folder).stdout
+    else:
+        with processes.keeper() as kept:
+            service = processes.Service("one", [program, hostile, "$(touch ran)"], folder, None, said)
+            processes.start(kept, service)
+            wait_until(lambda: processes.ended(kept), "the service has ended")
+        printed = said.read_text()
+    assert ast.literal_eval(printed) == [str(folder), str(program), hostile, "$(touch ran)"]
+    assert list(tmp_path.rglob("ran")) == []
 
 
 # Nothing is left.

@@ -11,6 +11,7 @@ import pytest
 from daglab import errors, events, json_lines
 from daglab.authoring import projects
 from daglab.settings import config, trust
+from daglab.storage import azure_accounts, places, s3
 
 USER = "http://127.0.0.1:3977"
 
@@ -107,3 +108,41 @@ def test_a_line_is_never_appended_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic links"):
         json_lines.append(tmp_path / "link", {})
     assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{provider: s3, bucket: evil.test/x}",
+        "{provider: s3, bucket: 'evil.test:443'}",
+        "{provider: s3, bucket: 'me@evil.test'}",
+        "{provider: s3, bucket: 'evil.test#'}",
+        "{provider: s3, bucket: box, endpoint: 'https://evil.test'}",
+        "{provider: azure, bucket: box, account: evil.test/}",
+        "{provider: azure, bucket: box, account: 'evil@evil.test'}",
+        "{provider: azure, bucket: box, account: evil.test}",
+        "{provider: file, bucket: box}",
+        "{provider: https, bucket: evil.test}",
+    ],
+)
+def test_a_project_names_no_host_that_the_users_cloud_keys_go_to(project: Path, text: str) -> None:
+    (project / "daglab.yaml").write_text(f"export: {{cloud_storage: {text}}}\n")
+    with pytest.raises(errors.InvalidInput, match="cloud_storage"):
+        places.from_config(config.load(directory=project))
+
+
+def test_a_bucket_that_a_project_names_is_the_providers(project: Path) -> None:
+    (project / "daglab.yaml").write_text("export: {cloud_storage: {provider: azure, bucket: box, account: evil}}\n")
+    place = places.from_config(config.load(directory=project))
+    assert place == places.parse("az://evil/box")
+    assert azure_accounts.endpoint("evil") == "https://evil.blob.core.windows.net"
+    assert s3.address("evil.test", None, None, "auto") == "https://s3.amazonaws.com/evil.test/"
+
+
+@pytest.mark.parametrize(
+    "text", ["javascript:alert(1)", "data:text/html,x", "file:///etc", "//x", "https://me:pw@x.test"]
+)
+def test_a_link_of_a_projects_choice_is_an_address_of_the_web(project: Path, text: str) -> None:
+    (project / "daglab.yaml").write_text(f"export: {{base_url: '{text}'}}\n")
+    with pytest.raises(errors.InvalidInput, match=r"export\.base_url is not valid|holds credentials"):
+        config.load(directory=project)

@@ -110,6 +110,23 @@ def test_a_key_of_the_users_own_config_goes_to_its_origin_alone(
         assert mocked.calls[-1].request.headers.get("Authorization") == key
 
 
+def test_a_projects_file_sends_no_key_to_an_address_of_its_own(
+    tmp_path: Path, mocked: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the one that it names, nor Dagster's; and it names no other variable."""
+    for name in ("DAGLAB_KEY", "DAGSTER_GRAPHQL_TOKEN", "DAGSTER_CLOUD_API_TOKEN", "WEAVIATE_API_KEY"):
+        monkeypatch.setenv(name, f"planted-{name}")
+    mocked.get(f"{URL}/v1/meta", json={"version": "1.39.2"})
+    cluster = clusters.connect(settings(tmp_path, {"name": "main", "url": URL, "token_env": "DAGLAB_KEY"}))
+    api.version(cluster)
+    [call] = mocked.calls
+    assert "planted" not in f"{call.request.url} {call.request.headers}"
+    assert "was not sent, because its address comes from" in str(cluster.session.withheld)
+    for name in ("WEAVIATE_API_KEY", "DAGSTER_GRAPHQL_TOKEN"):
+        with pytest.raises(errors.NotAuthorised, match="may not name this variable"):
+            settings(tmp_path, {"name": "main", "url": URL, "token_env": name})
+
+
 # --- what it has
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from daglab import errors
+from daglab.commands.collection import copying
+from daglab.settings import config
 from daglab.weaviate.copying import transforms
 
 OBJECTS: list[dict[str, Any]] = [
@@ -172,3 +174,29 @@ def test_what_is_printed_after_the_channel_was_closed_is_passed_on(
     with pytest.raises(errors.NotGood, match=r"runs .*t\.py has ended") as refused:
         transforms.changed(opened, OBJECTS[:1])
     assert (said, refused.value.hint) == (["closed all"], "It printed last:\nclosed all")
+
+
+def test_a_transform_sees_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of both command lines' clusters, of the config's, and of Dagster; what is nobody's key stays."""
+    path, own = tmp_path / "t.py", Path(os.environ["XDG_CONFIG_HOME"], "daglab", "config.yaml")
+    path.write_text("import os\ndef transform(obj):\n    return {**obj, 'properties': dict(os.environ)}\n")
+    entry = "{name: main, url: 'http://one.test', token_env: CLUSTER}"
+    bound = "'http://two.test': {token_env: BOUND}"
+    own.parent.mkdir(parents=True)
+    own.write_text(f"weaviate: {{clusters: [{entry}]}}\ncredentials: {{{bound}}}\n")
+    own.chmod(0o600)
+    keys = ("CLUSTER", "BOUND", "FROM", "INTO", "DAGLAB_ANY_TOKEN", "DAGSTER_GRAPHQL_TOKEN", "DAGSTER_CLOUD_API_TOKEN")
+    for name in keys:
+        monkeypatch.setenv(name, f"the-key-of-{name}")
+    monkeypatch.setenv("HARMLESS", "1")
+    given = copying.Given(
+        "A", "B", "http://x.test", "env:FROM", "http://y.test", "env:INTO", False, False, False, path, True, None,
+        True, True,
+    )  # fmt: skip
+    with copying.transforming(config.load(directory=tmp_path), given) as transform:
+        assert transform
+        [found] = transforms.changed(transform, OBJECTS[:1])
+    assert found
+    seen = found["properties"]
+    assert seen["HARMLESS"] == "1"
+    assert "the-key-of-" not in str(seen)
