@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 .PHONY: maintenance-clean maintenance-backup maintenance-export maintenance-validate
 .PHONY: demo test test-all test-docs test-matrix test-lowest audit check check-slow lint types docs format coverage
-.PHONY: package release-dry-run bench bench-compare profile clean help
+.PHONY: package release-dry-run pictures bench bench-compare profile clean help
 
 help:  ## Show what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
@@ -73,6 +73,9 @@ types: $(READY)  ## Check types.
 
 docs: $(READY)  ## Check that the docs say what the commands do; make docs WRITE=1 writes them anew.
 	$(BIN)/python scripts/reference.py $(if $(WRITE),,--check)
+
+pictures: $(READY)  ## Take the pictures of the docs, of a real project in a real browser.
+	DAGLAB_TEST_PICTURES=docs/pictures $(BIN)/python -m pytest -q -m slow tests/integration/test_pictures.py
 
 # For some alone: make bench NAMES="startup run". Fewer rounds are quicker and less exact: make bench ROUNDS=2
 BENCH = $(BIN)/python scripts/bench/benchmarks.py $(if $(ROUNDS),--rounds $(ROUNDS))

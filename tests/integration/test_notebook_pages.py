@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import os
 import re
 import shutil
 import threading
@@ -60,8 +59,6 @@ const links = [...document.links].filter((link) => link.href.includes("/runs/") 
 return links.map((link) => link.href);
 """
 VIEW = "return document.documentElement.dataset.daglabView || null"
-# Where the pictures of the documentation come from: a folder to write them to.
-PICTURES = os.environ.get("DAGLAB_TEST_PICTURES")
 
 
 @pytest.fixture

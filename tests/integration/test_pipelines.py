@@ -89,7 +89,7 @@ def test_what_is_uploaded_was_built_checked_and_tried_first() -> None:
     jobs = read(REPOSITORY / ".github" / "workflows" / "release.yml")["jobs"]
     publishing = {name for name, job in jobs.items() if "id-token" in job.get("permissions", {})}
     assert publishing == {"testpypi", "pypi"}
-    assert set(jobs["testpypi"]["needs"]) == {"ci", "build"}
+    assert set(jobs["testpypi"]["needs"]) == {"ci", "security", "build"}
     assert (jobs["pypi"]["needs"], jobs["page"]["needs"]) == ("testpypi", "pypi")
     built = [step["run"] for step in jobs["build"]["steps"] if "run" in step]
     assert [command.split()[1] for command in built] == ["release-dry-run", "package"]
