@@ -283,7 +283,7 @@ def command(
         logging.getLogger("daglab").setLevel(options["log_level"].upper())
     opens = wants_pages(settings, opens, ci=options["ci"])
     if options["detach"]:
-        output.note("Starting behind you.")
+        output.note("Starting in the background.")
         found = detach(settings.root, opens)
         for name, error in found.get(DAGSTER, {}).get("failed_locations", {}).items():
             output.warn(f"The code location {name} did not load: {error}")

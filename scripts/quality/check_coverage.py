@@ -34,10 +34,6 @@ ELSEWHERE: dict[str, str] = {
     "daglab/children/observation.py": "a process of its own, that writes to a Dagster instance",
     "daglab/dev/environment.py": "starts, watches and ends Dagster, its daemon and marimo",
     "daglab/exporting/batches.py": "exports notebooks by marimo, several at a time",
-    "daglab/exporting/exporters.py": "talks to the process that forks marimo's export",
-    "daglab/helpers/in_process.py": "loads the project's code, and runs its assets and jobs by Dagster",
-    "daglab/migrating/comparing/comparisons.py": "has both notebooks run, by nbclient and by marimo",
-    "daglab/migrating/comparing/trials.py": "runs a notebook in a process of its own",
 }
 ABOVE = ("daglab/commands/", "daglab/cli.py", "daglab/__main__.py")
 

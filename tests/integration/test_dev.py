@@ -279,7 +279,6 @@ def test_a_port_that_is_taken_meanwhile(begin: Begin, project: Path) -> None:
         assert_nothing_is_left(dev)
 
 
-@pytest.mark.slow
 def test_what_does_not_load_is_shown(begin: Begin, project: Path) -> None:
     (project / "broken.py").write_text("raise ValueError('broken é')\n")
     with (project / "workspace.yaml").open("a") as file:
@@ -325,7 +324,6 @@ def test_several_at_once(begin: Begin, tmp_path: Path) -> None:
             assert requests.get(f"{dev.document['dagster']['url']}/server_info", timeout=30).ok
 
 
-@pytest.mark.slow
 def test_a_sandbox_changes_nothing(begin: Begin, project: Path) -> None:
     with begin("--sandbox", "--notebook", "nb.py", "--log-level", "warning", "--python", sys.executable) as dev:
         found = dev.ready()
