@@ -1,13 +1,12 @@
-"""What the docs show, done: the pages that are a walk, the blocks of Python, the commands that need no server."""
+"""What the docs show, done: the pages that are a walk, the blocks of Python. See test_doc_commands.py."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +20,9 @@ pytestmark = pytest.mark.long
 
 DOCS = REPOSITORY / "docs"
 EXAMPLES = REPOSITORY / "examples"
-# Those that only read, whatever stands behind their names, and end by themselves.
-READING = {
-    *(("config", name) for name in ("show", "get", "validate", "path", "docs", "models")),
-    *(("metrics", name) for name in ("show", "export", "usage")),
-    *(("exports", name) for name in ("list", "verify")),
-    *(("backup", "list"), ("cache", "show"), ("debug", "dump"), ("debug", "requests")),
-    *(("stats",), ("status",), ("notebooks",), ("explain",), ("clean",), ("completion",)),
-}
-ENDLESS = {"--watch", "--follow"}
 # Blocks of Python that need what is not here: dagster-k8s, or a project that has been given a notebook as an asset.
 COMPILED_ALONE = ("dagster_k8s", "notebook_assets")
 WITHOUT_SERVER = [("--version",)]
-ALL_OF_THEM = """
-import json, sys
-from daglab import cli
-for words in json.load(sys.stdin):
-    try:
-        cli.main(words)
-    except SystemExit as ended:
-        print(f"\\nexit code {ended.code}", flush=True)
-"""
 
 
 def python_blocks(page: Path) -> list[str]:
@@ -90,44 +71,6 @@ def project(tmp_path: Path, cli: Callable[..., Any]) -> Path:
     offline = {"DAGLAB_DAGSTER__URL": "http://127.0.0.1:9"}
     assert cli("scaffold", "--asset", "orders", cwd=root, env=offline).exit_code == 0
     return root
-
-
-def reading() -> Iterator[doc_pages.Line]:
-    """The whole command lines that only read, each once."""
-    seen = set()
-    for page in doc_pages.DOCS:
-        for line in doc_pages.lines(page):
-            _, names = doc_pages.parsed(line)
-            harmless = (
-                names in READING and not ENDLESS & {*line.words} and (names != ("clean",) or "--dry-run" in line.words)
-            )
-            if (
-                line.is_whole
-                and harmless
-                and line.words not in seen
-                and not re.search(r"\$|/(?:srv|var|mnt)/", str(line))
-            ):
-                seen.add(line.words)
-                yield line
-
-
-def test_the_commands_that_only_read_do_what_the_pages_say(project: Path) -> None:
-    """In one process, one after the other: each of its own would take its start-up forty times."""
-    lines = list(reading())
-    assert len(lines) > 25
-    done = subprocess.run(
-        [sys.executable, "-c", ALL_OF_THEM],
-        input=json.dumps([line.words for line in lines]),
-        cwd=project,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "DAGLAB_DAGSTER__URL": "http://127.0.0.1:9"},
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
-    codes = [int(code) for code in re.findall(r"^exit code (\d+)$", done.stdout, re.MULTILINE)]
-    assert len(codes) == len(lines), done
-    assert [(str(line), code) for line, code in zip(lines, codes, strict=True) if code] == [], done.stderr
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: page.name)
