@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-# Whether it is measured what the tests run: each process then imports what measures, writes a file, and is slower.
+# Whether it is measured what the tests run: each process then imports what measures, writes a file, and is slower. A
+# signal may interrupt that import, which Python ends by itself with 1, or meet a lock that its handler waits for, too.
 MEASURED = "COVERAGE_PROCESS_CONFIG" in os.environ
-unmeasured = pytest.mark.skipif(MEASURED, reason="what measures is imported, and writes files, too")
+unmeasured = pytest.mark.skipif(MEASURED, reason="what measures is imported, locks and writes files, too")
 
 
 def few(values: Iterable[Any], kept: Collection[Any]) -> list[Any]:

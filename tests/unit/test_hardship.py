@@ -19,6 +19,7 @@ import pytest
 
 from daglab import errors, events, files, json_lines, processes, web
 from daglab.settings import config
+from tests import tiers
 
 DAGLAB = [sys.executable, "-m", "daglab"]
 Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
@@ -158,6 +159,7 @@ def test_standard_input_that_can_not_be_read(tmp_path: Path) -> None:
     assert (done.returncode, json.loads(done.stdout)["error"]["exit_code"]) == (7, 7)
 
 
+@tiers.unmeasured
 def test_a_second_signal_changes_nothing(server: Callable[[Answer], str]) -> None:
     arrived, over = threading.Event(), threading.Event()
 
