@@ -287,8 +287,9 @@ def _place(settings: config.Config, upload: str) -> Any:
     "--wait-lock",
     type=output.Seconds(LONGEST_WAIT, or_nothing=True),
     default=0.0,
+    show_default="0",
     metavar="SECONDS",
-    help="How long to wait for another export of the same output.  [default: 0]",
+    help="How long to wait for another export of the same output.",
 )
 @click.option(
     "--print-cron",

@@ -59,7 +59,7 @@ def behind(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], An
 @pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")  # that is what it is for
 def test_what_is_ready_behind_us_is_told_with_what_did_not_load(behind: Callable[[str], Any]) -> None:
     found = {"dagster": DAGSTER, "marimo": MARIMO, "read_only": False}
-    done = behind(f"import json, sys; print(json.dumps({found!r})); print(sys.argv[1:], file=sys.stderr)")
+    done = behind(f"import json, sys; print(sys.argv[1:], file=sys.stderr); print(json.dumps({found!r}))")
     assert done.exit_code == 0, done.exception
     assert "dagster  http://127.0.0.1:3000\nmarimo   http://127.0.0.1:3010/?file=a.py" in done.output
     assert "The code location shop did not load: no module named shop" in done.output

@@ -355,6 +355,9 @@ def test_an_upload_that_gcloud_breaks_off(
 # --- Azure
 
 
+ENUMERATED = "<EnumerationResults><Blobs>{}</Blobs><NextMarker>{}</NextMarker></EnumerationResults>"
+
+
 @pytest.mark.usefixtures("azure_sas")
 @responses.activate
 def test_an_object_of_azure_over_http() -> None:
@@ -370,7 +373,7 @@ def test_an_object_of_azure_over_http() -> None:
         f'<Blob><Name Encoded="true">daily/%EF%BF%BF</Name>{properties}</Blob>',
     ]
     for blob, following in zip(blobs, ("t/=", ""), strict=True):
-        responses.get(container, body=f"<R><Blobs>{blob}</Blobs><NextMarker>{following}</NextMarker></R>")
+        responses.get(container, body=ENUMERATED.format(blob, following))
     assert [(each.key, each.sha256) for each in objects.listing(AZ)] == [(KEY, SHA256), ("daily/\uffff", None)]
     assert "marker=t%2F%3D" in str(responses.calls[-1].request.url)
     assert objects.check(AZ) == "http, with AZURE_STORAGE_SAS_TOKEN"
