@@ -52,8 +52,8 @@ def counted(cluster: rest.Cluster, name: str) -> tuple[int, dict[str, str]]:
         try:
             found = api.tenant_counts(cluster, name, [each for each, status in states.items() if status == ACTIVE])
             break
-        except rest.Failed:  # one may be gone meanwhile
-            if attempt + 1 == ROUNDS or api.tenants(cluster, name) == states:
+        except rest.Failed:  # one may be gone meanwhile, or have slept for a moment, after which all is as before
+            if attempt + 1 == ROUNDS:
                 raise
     return sum(found.values()), states
 
