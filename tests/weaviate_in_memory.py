@@ -55,7 +55,7 @@ class Collection:
     def of(self, tenant: str | None) -> dict[str, dict[str, Any]]:
         """The objects of a tenant, as a server has them at hand."""
         if self.has_tenants and self.tenants.get(tenant or "") != "ACTIVE":
-            raise Refusal(422, f"tenant {tenant} is not active")
+            raise Refusal(422, f"tenant not active: '{tenant}'")
         return self.objects.setdefault(tenant, {})
 
     def writable(self, tenant: str | None) -> dict[str, dict[str, Any]]:

@@ -25,8 +25,8 @@ def init(
         return projects.bootstrap(directory, bootstrap, template=template, wishes=wishes)
     if projects.marker(directory) is None:
         raise errors.InvalidInput(
-            f"There is no Dagster project in {directory}: none of {', '.join(projects.MARKERS)}, and no dependency on"
-            " dagster in pyproject.toml, setup.py, setup.cfg, Pipfile, environment.yml or a file of requirements.",
+            f"There is no Dagster project in {directory}: none of {', '.join(projects.MARKERS)}, and no file of"
+            " dependencies (pyproject.toml, requirements.txt and the like) that names dagster.",
             "Go to the folder of your project, or make a new one with `daglab init --bootstrap NAME`.",
         )
     return directory, projects.adopt(directory, wishes)

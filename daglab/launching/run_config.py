@@ -137,7 +137,10 @@ def _comment(what: str | None, field: Mapping[str, Any], *, one_of: object = Fal
 
 
 def _inner(types: Schema, key: str) -> Mapping[str, Any]:
-    """The type itself, of one that may be null or come from a variable."""
+    """The type itself, of one that may be null or come from a variable.
+
+    One that wraps itself, which no Dagster says, ends as a RecursionError, of which `reading` makes an error.
+    """
     kind = types[key]
     if kind["__typename"] in ("NullableConfigType", "ScalarUnionConfigType"):
         return _inner(types, kind.get("scalarTypeKey") or kind["typeParamKeys"][0])

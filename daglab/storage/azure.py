@@ -7,7 +7,6 @@ and AZURE_STORAGE_SAS_TOKEN with AZURE_STORAGE_ACCOUNT, or the same in its confi
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime, parsedate_to_datetime
@@ -135,7 +134,7 @@ def _look(place: places.Place, key: str) -> sums.Seen | None:
             return None
         said = {name.lower(): text for name, text in answer.headers.items()}
         own = {name.removeprefix(META): text for name, text in said.items() if name.startswith(META)}
-        with _readable():
+        with transfers.readable():
             changed_at = parsedate_to_datetime(said["last-modified"])
             found = azure_program.found(key, int(said["content-length"]), own, changed_at)
         return sums.Seen(found, said.get("content-md5"))
@@ -153,7 +152,7 @@ def _listed(place: places.Place) -> list[places.Found]:
         asked["prefix"] = f"{place.prefix}/"
     while True:
         answer = _expect(_ask(account, "GET", place, None, query={**asked, **marker}), place, (200,))
-        with _readable():
+        with transfers.readable():
             page = ElementTree.fromstring(answer.content)  # noqa: S314
             if page.tag != "EnumerationResults":
                 raise ValueError("this is no listing")
@@ -172,15 +171,6 @@ def _of_page(blob: Element) -> places.Found:
     own = {each.tag: each.text or "" for each in blob.findall("Metadata/*")}
     changed_at = parsedate_to_datetime(blob.findtext("Properties/Last-Modified") or "")
     return azure_program.found(key, int(blob.findtext("Properties/Content-Length") or ""), own, changed_at)
-
-
-@contextlib.contextmanager
-def _readable() -> Iterator[None]:
-    """What can't be read as the store's answer is an error, and never nothing."""
-    try:
-        yield
-    except (LookupError, OverflowError, SyntaxError, TypeError, ValueError) as error:  # also those of XML
-        raise errors.Unreachable("The store's answer can't be read.", "Is its address the right one?") from error
 
 
 def _ask(

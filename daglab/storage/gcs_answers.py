@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,28 +12,16 @@ from daglab.storage import places, sums, transfers
 if TYPE_CHECKING:
     import requests
 
-# SyntaxError is that of XML, LookupError also that of its encoding.
-_UNREADABLE = (AttributeError, LookupError, OverflowError, RecursionError, SyntaxError, TypeError, ValueError)
-
 
 def of_resource(said: Any) -> sums.Seen:
     """An object as the JSON API describes it, and `gcloud --raw`, too."""
-    with readable():
+    with transfers.readable():
         own = {str(name).lower(): str(text) for name, text in (said.get("metadata") or {}).items()}
         if not isinstance(said["name"], str):
             raise TypeError("a name is text")
         changed_at = datetime.fromisoformat(said["updated"].replace("Z", "+00:00"))
         found = places.Found(said["name"], int(said["size"]), own.get("sha256"), changed_at, own)
         return sums.Seen(found, said.get("md5Hash"))
-
-
-@contextlib.contextmanager
-def readable() -> Iterator[None]:
-    """What can't be read as the store's answer is an error, and never nothing."""
-    try:
-        yield
-    except _UNREADABLE as error:
-        raise errors.Unreachable("The store's answer can't be read.", "Is its address the right one?") from error
 
 
 def expect(answer: requests.Response, place: places.Place, statuses: Collection[int]) -> requests.Response:

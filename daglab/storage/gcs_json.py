@@ -65,7 +65,7 @@ def look(who: google_accounts.Bearer, place: places.Place, key: str) -> sums.See
     if answer.status_code == 404:
         page(who, place, key)  # raises where the bucket is not there
         return None
-    with gcs_answers.readable():
+    with transfers.readable():
         return gcs_answers.of_resource(answer.json())
 
 
@@ -100,7 +100,7 @@ def page(
     query = {"prefix": prefix, "maxResults": str(most), **({"pageToken": token} if token else {})}
     url = f"/storage/v1/b/{place.bucket}/o?{urlencode(query, quote_via=quote, safe='')}"
     answer = gcs_answers.expect(_ask(who, "GET", url, timeout=timeout), place, (200,))
-    with gcs_answers.readable():
+    with transfers.readable():
         said = answer.json()
         following = said.get("nextPageToken") or ""
         following.encode()  # half a letter can't be sent back

@@ -138,7 +138,7 @@ def _run(place: places.Place, words: Sequence[str], timeout: float = transfers.L
 
 
 def _answer(done: processes.Finished) -> Any:
-    with gcs_answers.readable():
+    with transfers.readable():
         return json.loads(done.stdout)
 
 

@@ -46,7 +46,7 @@ def look(who: google_keys.Signer, place: places.Place, key: str) -> sums.Seen | 
     own = {name.removeprefix(META): text for name, text in said.items() if name.startswith(META)}
     sizes = (said.get("x-goog-stored-content-length"), said.get("content-length"))
     hashes = dict(each.strip().partition("=")[::2] for each in said.get("x-goog-hash", "").split(","))
-    with gcs_answers.readable():
+    with transfers.readable():
         size = int(next(each for each in sizes if each is not None))
         found = places.Found(key, size, own.get("sha256"), parsedate_to_datetime(said["last-modified"]), own)
     return sums.Seen(found, hashes.get("md5"))
@@ -86,7 +86,7 @@ def page(
     if token:
         query["continuation-token"] = token
     answer = gcs_answers.expect(_ask(who, "GET", address(place, None), query=query, timeout=timeout), place, (200,))
-    with gcs_answers.readable():
+    with transfers.readable():
         said = ElementTree.fromstring(answer.content)  # noqa: S314 (expat refuses entities that grow)
         for element in said.iter():
             element.tag = element.tag.rpartition("}")[2]

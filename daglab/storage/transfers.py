@@ -29,6 +29,8 @@ AGAIN = (429, 500, 502, 503, 504)
 LARGEST_ANSWER = 1 << 26  # bytes; a page of a listing is 1 MB
 LARGEST_BODY = 5_000_000_000  # bytes: what one request can put at S3 (5 GiB), Azure and Cloud Storage
 LOOK_SECONDS = 60.0  # for anything but an upload, all tries together
+# What reading an answer may raise: SyntaxError is that of XML, LookupError also that of its encoding.
+_UNREADABLE = (AttributeError, LookupError, OverflowError, RecursionError, SyntaxError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,15 @@ class Sent:
     bytes: int
     sha256: str
     md5: str
+
+
+@contextlib.contextmanager
+def readable() -> Iterator[None]:
+    """What can't be read as the store's answer is `Unreachable`, and never nothing."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise errors.Unreachable("The store's answer can't be read.", "Is its address the right one?") from error
 
 
 def measured(path: Path) -> Sent:

@@ -7,12 +7,13 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from daglab import errors
+from daglab import errors, web
 from daglab.weaviate import api, rest, schemas
 
 log = logging.getLogger(__name__)
 
 ACTIVE, INACTIVE, OFFLOADED = "ACTIVE", "INACTIVE", "OFFLOADED"
+SLEEPS = "tenant not active"  # in a server's words, of a request for one that is not
 # A tenant on its way is put back to where it was going, and is where it was before until it has come there.
 GOES_TO = {"OFFLOADING": OFFLOADED, "ONLOADING": ACTIVE}
 LONGEST = 120.0  # seconds until one is active: it may come back from a store far away
@@ -55,6 +56,7 @@ def counted(cluster: rest.Cluster, name: str) -> tuple[int, dict[str, str]]:
         except rest.Failed:  # one may be gone meanwhile, or have slept for a moment, after which all is as before
             if attempt + 1 == ROUNDS:
                 raise
+            time.sleep(web.delay(attempt))
     return sum(found.values()), states
 
 

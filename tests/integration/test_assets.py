@@ -24,7 +24,6 @@ from daglab.assets import notebook_asset
 pytestmark = pytest.mark.long
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PICTURES = os.environ.get("DAGLAB_TEST_PICTURES")
 MADE = """
 query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode { kinds
   assetMaterializations(limit: 5) { runId metadataEntries { __typename label
@@ -181,13 +180,9 @@ def test_the_link_on_the_assets_page_opens_what_the_notebook_showed(shop: Shop, 
     ask(shop, "mutation { setNuxSeen }")
     browser.open(f"{shop.url}/assets/reports/orders?view=events")
     browser.wait_until(lambda: browser.run(LINKS, link), "the link can be clicked")
-    if PICTURES:
-        browser.shoot(Path(PICTURES, "notebook-asset.png"), 1400, 1000)
     wait_until(lambda: answers(f"{shop.said['dashboard']}/health"), lambda: "the dashboard answers")
     browser.open(link)
     browser.wait_for("rows")
-    if PICTURES:
-        browser.shoot(Path(PICTURES, "notebook-asset-page.png"), 1400, 1000)
 
 
 @pytest.mark.slow

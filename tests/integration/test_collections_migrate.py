@@ -42,7 +42,7 @@ def line(server: weaviates.Server, target: weaviates.Server, name: str, *more: s
 
 def migrated(cli: Callable[..., Any], *args: Any) -> dict[str, Any]:
     done = cli(*line(*args, "--yes", "--json"))
-    assert done.exit_code == 0, (done.stdout[-2000:], done.stderr)
+    assert done.exit_code == 0, f"{done.stdout[-2000:]}\n{done.stderr}"
     found: dict[str, Any] = json.loads(done.stdout)
     assert found["ok"]
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
@@ -18,7 +17,6 @@ from daglab import processes
 
 TAB, ENTER = "\ue004", "\ue007"
 EVIL = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
-PICTURES = os.environ.get("DAGLAB_TEST_PICTURES")
 # The contrast of each text with what lies behind it (WCAG 2), the least first.
 CONTRAST = """
 const parse = (c) => { const n = c.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
@@ -132,8 +130,6 @@ def test_it_is_legible_at_any_width(page: Any, theme: str) -> None:
         least, text = page.run(CONTRAST)[0]
         assert least >= 4.5, (least, text, width)
         assert page.run(SMALLEST) >= 9.5, width
-        if PICTURES:
-            page.shoot(Path(PICTURES) / f"dashboard-{theme}-{width}.png", width, 2000)
     assert page.run("return document.title") in ("shop: healthy", "shop: degraded")
     assert page.complaints() == []
 

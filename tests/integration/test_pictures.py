@@ -83,13 +83,23 @@ def behind(folder: Path) -> None:
         labels = {"model": dice.choice(MODELS), "kind": dice.choice(("prompt", "completion"))}
         usage = [{"name": "tokens", "amount": dice.randrange(400, 2400), "labels": labels}]
         event = {
-            **{"v": 1, "id": f"{number:032x}", "at": at.isoformat(timespec="milliseconds"), "command": command},
-            **{"target": "asset:orders", "ok": good, "exit_code": 0 if good else 4},
-            **{"error_code": None if good else "not_good", "seconds": round(dice.uniform(0.4, 4), 3), "runs": []},
-            **{"requests": {"n": dice.randrange(2, 9), "errors": 0, "ms": [5, 9]}, "bytes": None, "rss_peak": 1},
-            **{"usage": usage if command == "helpers.record_usage" else [], "detail": {}},
+            "v": 1,
+            "id": f"{number:032x}",
+            "at": at.isoformat(timespec="milliseconds"),
+            "command": command,
+            "target": "asset:orders",
+            "ok": good,
+            "exit_code": 0 if good else 4,
+            "error_code": None if good else "not_good",
+            "seconds": round(dice.uniform(0.4, 4), 3),
+            "runs": [],
+            "requests": {"n": dice.randrange(2, 9), "errors": 0, "ms": [5, 9]},
+            "bytes": None,
+            "rss_peak": 1,
+            "usage": usage if command == "helpers.record_usage" else [],
+            "detail": {},
         }
-        file = folder / ".daglab" / "events" / f"{event['at'][:7]}.jsonl"  # type: ignore[index]
+        file = folder / ".daglab" / "events" / f"{at:%Y-%m}.jsonl"
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(event) + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 import requests
 
-PICTURES = os.environ.get("DAGLAB_TEST_PICTURES")
 LATEST = """
 query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode { computeKind
   assetMaterializations(limit: 9) { partition runId metadataEntries { __typename label
@@ -69,8 +67,6 @@ def sees_the_link(dev: Any, browser: Any, link: str) -> None:
     browser.open(f"{dev.url}/assets/page?view=events")
     found = "return [...document.querySelectorAll('a')].filter((a) => a.href === arguments[0] && a.offsetWidth).length"
     browser.wait_until(lambda: browser.run(found, link), "the link can be clicked")
-    if PICTURES:
-        browser.shoot(Path(PICTURES, f"notebook-asset-{dev.version}.png"), 1400, 900)
 
 
 def test_a_partition_is_a_parameter(dev: Any, launch: Callable[..., Any]) -> None:

@@ -187,7 +187,10 @@ def test_an_endpoint_that_is_down(behaviour: str, said: str, servers: Servers, t
 
 
 @pytest.mark.parametrize("behaviour", ["hang", "drip"])
-def test_an_endpoint_without_end(behaviour: str, servers: Servers, tmp_path: Path) -> None:
+def test_an_endpoint_without_end(
+    behaviour: str, servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "GRACE", LONG)  # the check's own word is waited for
     found = model(servers, tmp_path, behaviour, 0.6)
     assert (found.status, "did not answer in time" in found.detail) == ("down", True), found
 
@@ -368,6 +371,7 @@ def test_nothing_is_left_of_what_was_cut(servers: Servers, tmp_path: Path) -> No
 def test_a_name_that_is_never_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(LONG) or [])
+    monkeypatch.setattr(running, "GRACE", LONG)
     settings = models(tmp_path, {"name": "m", "url": "https://models.test/v1"})
     assert "did not answer in time" in one(settings, "models:m", 0.6).detail
     over.set()

@@ -469,6 +469,61 @@ def test_a_tenant_that_is_active_and_can_not_be_read_stops_the_move(
     assert not servers[0].there["Docs"].readonly
 
 
+def test_a_tenant_that_sleeps_at_each_try_is_left_for_the_next_pass(
+    servers: list[Server], sides: tuple[transfers.Side, transfers.Side], tmp_path: Path
+) -> None:
+    """As where somebody makes it active and inactive all the time: whenever its state is looked at, it is active."""
+    fill(servers[0], {"a": "ACTIVE"})
+    asked = []
+
+    def sleep(method: str, path: str) -> None:
+        if path == "objects":
+            asked.append(path)
+            raise Refusal(422, "tenant not active: 'a'")
+
+    with begun(tmp_path, sides) as under_way:
+        relocations._make(under_way)
+        servers[0].on = sleep
+        assert passes.over(under_way).left == ["a"]
+        assert len(asked) == passes.TRIES
+        servers[0].on = lambda *_: None
+        relocations.run(under_way)
+    assert servers[1].contents("Docs") == servers[0].contents("Docs")
+
+
+@pytest.mark.parametrize(("path", "status"), [("objects", 422), ("objects", 404), ("graphql", 500)])
+def test_a_tenant_that_sleeps_while_it_is_verified_is_frozen_and_verified_again(
+    servers: list[Server],
+    sides: tuple[transfers.Side, transfers.Side],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    status: int,
+) -> None:
+    fill(servers[0], {"a": "ACTIVE"})
+    there, verify, begun_times = servers[0].there["Docs"], relocations._verify, []
+
+    def sleep(method: str, asked: str) -> None:
+        if asked == path:
+            there.readonly.clear()  # it is loaded anew
+            raise Refusal(status, "tenant not active: 'a'")
+
+    def verified(under_way: passes.Move) -> Any:
+        begun_times.append(there.readonly.copy())
+        servers[0].on = sleep if len(begun_times) == 1 else servers[0].on
+        try:
+            return verify(under_way)
+        finally:
+            servers[0].on = lambda *_: None
+
+    monkeypatch.setattr(relocations, "_verify", verified)
+    report = move(tmp_path, sides)
+    assert begun_times == [{"a"}, {"a"}]
+    assert report.difference is not None
+    assert report.difference.is_none
+    assert servers[1].contents("Docs") == servers[0].contents("Docs")
+
+
 # --- tenants
 
 

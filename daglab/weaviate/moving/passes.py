@@ -129,18 +129,22 @@ def _tenants(move: Move, way: changes.Way, found: changes.Changes, *, last: bool
 
 
 def _tenant(move: Move, way: changes.Way, found: changes.Changes, tenant: str, status: str, *, last: bool) -> None:
-    """One tenant; again where it was not active in between, left for the next pass where it is so or gone."""
+    """One tenant; again where it was not active in between.
+
+    Left for the next pass where it is so now, or gone, or was not active at each try.
+    """
     for attempt in range(TRIES):
         try:
             with readable(move, tenant, status, last=last):
                 changes.follow(way, tenant, found)
             return
-        except (rest.Refused, rest.Missing, errors.TimedOut):
+        except (rest.Refused, rest.Missing, errors.TimedOut) as error:
             now = api.tenants(move.source.cluster, move.source.name).get(tenant)
-            if now != tenants.ACTIVE:
+            is_last_try = attempt + 1 == TRIES
+            if now != tenants.ACTIVE or (is_last_try and tenants.SLEEPS in error.message):
                 found.left.append(tenant)
                 return
-            if attempt + 1 == TRIES:
+            if is_last_try:
                 raise
             status = now
 

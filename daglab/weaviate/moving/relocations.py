@@ -160,8 +160,15 @@ def _last(move: passes.Move) -> None:
             if found.failures or not found.found:
                 break  # nothing that was under way has come in meanwhile
         passes.refuse_failed(move, found)
-        difference = move.report.difference = _verify(move) if move.verify else None
-        if found.left or not freezing.is_whole(move.source, states):
+        try:
+            difference = move.report.difference = _verify(move) if move.verify else None
+            is_whole = not found.left and freezing.is_whole(move.source, states)
+        except (rest.Failed, rest.Missing, rest.Refused):
+            if freezing.is_whole(move.source, states):
+                raise
+            difference = move.report.difference = None
+            is_whole = False
+        if not is_whole:
             freezing.freeze(move.journal, move.source)
         elif difference is None or difference.is_none:
             return
