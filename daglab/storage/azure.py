@@ -145,21 +145,21 @@ def _look(place: places.Place, key: str) -> sums.Seen | None:
 def _listed(place: places.Place) -> list[places.Found]:
     from xml.etree import ElementTree
 
-    account, result = azure_accounts.account(place.account), list[places.Found]()
-    marker: dict[str, str] = {}
+    account = azure_accounts.account(place.account)
     asked = {"restype": "container", "comp": "list", "include": "metadata", "maxresults": str(PAGE)}
     if place.prefix:
         asked["prefix"] = f"{place.prefix}/"
-    while True:
-        answer = _expect(_ask(account, "GET", place, None, query={**asked, **marker}), place, (200,))
+
+    def page(marker: str) -> tuple[list[places.Found], str]:
+        query = {**asked, **({"marker": marker} if marker else {})}
+        answer = _expect(_ask(account, "GET", place, None, query=query), place, (200,))
         with transfers.readable():
-            page = ElementTree.fromstring(answer.content)  # noqa: S314
-            if page.tag != "EnumerationResults":
+            said = ElementTree.fromstring(answer.content)  # noqa: S314
+            if said.tag != "EnumerationResults":
                 raise ValueError("this is no listing")
-            result += [_of_page(blob) for blob in page.iter("Blob")]
-        if not (following := page.findtext("NextMarker")):
-            return result
-        marker = {"marker": following}
+            return [_of_page(blob) for blob in said.iter("Blob")], said.findtext("NextMarker") or ""
+
+    return list(transfers.all_pages(page))
 
 
 def _of_page(blob: Element) -> places.Found:

@@ -79,12 +79,8 @@ def delete(who: google_accounts.Bearer, place: places.Place, key: str) -> bool:
 
 def listing(who: google_accounts.Bearer, place: places.Place) -> list[places.Found]:
     """All objects under the place's prefix."""
-    result: list[places.Found] = []
-    following: str | None = ""
-    while following is not None:
-        found, following = page(who, place, f"{place.prefix}/" if place.prefix else "", PAGE, following)
-        result += found
-    return result
+    prefix = f"{place.prefix}/" if place.prefix else ""
+    return list(transfers.all_pages(lambda token: page(who, place, prefix, PAGE, token)))
 
 
 def page(
@@ -95,8 +91,8 @@ def page(
     token: str = "",
     *,
     timeout: float = transfers.LOOK_SECONDS,
-) -> tuple[list[places.Found], str | None]:
-    """Some objects, and the token of those that follow."""
+) -> tuple[list[places.Found], str]:
+    """Some objects, and the token of those that follow, empty for none."""
     query = {"prefix": prefix, "maxResults": str(most), **({"pageToken": token} if token else {})}
     url = f"/storage/v1/b/{place.bucket}/o?{urlencode(query, quote_via=quote, safe='')}"
     answer = gcs_answers.expect(_ask(who, "GET", url, timeout=timeout), place, (200,))
@@ -104,7 +100,7 @@ def page(
         said = answer.json()
         following = said.get("nextPageToken") or ""
         following.encode()  # half a letter can't be sent back
-        return [gcs_answers.of_resource(each).found for each in said.get("items", ())], following or None
+        return [gcs_answers.of_resource(each).found for each in said.get("items", ())], following
 
 
 def _object(place: places.Place, key: str) -> str:

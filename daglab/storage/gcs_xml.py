@@ -62,12 +62,8 @@ def delete(who: google_keys.Signer, place: places.Place, key: str) -> bool:
 
 def listing(who: google_keys.Signer, place: places.Place) -> list[places.Found]:
     """All objects under the place's prefix; their metadata is not told."""
-    result: list[places.Found] = []
-    following: str | None = ""
-    while following is not None:
-        found, following = page(who, place, f"{place.prefix}/" if place.prefix else "", PAGE, following)
-        result += found
-    return result
+    prefix = f"{place.prefix}/" if place.prefix else ""
+    return list(transfers.all_pages(lambda token: page(who, place, prefix, PAGE, token)))
 
 
 def page(
@@ -78,8 +74,8 @@ def page(
     token: str = "",
     *,
     timeout: float = transfers.LOOK_SECONDS,
-) -> tuple[list[places.Found], str | None]:
-    """Some objects, and the token of those that follow."""
+) -> tuple[list[places.Found], str]:
+    """Some objects, and the token of those that follow, empty for none."""
     from xml.etree import ElementTree
 
     query = {"list-type": "2", "prefix": prefix, "max-keys": str(most)}
@@ -101,7 +97,7 @@ def page(
             )
             for each in said.iter("Contents")
         ]
-        return found, said.findtext("NextContinuationToken") or None
+        return found, said.findtext("NextContinuationToken") or ""
 
 
 def address(place: places.Place, key: str | None) -> str:

@@ -118,16 +118,17 @@ def listing(place: places.Place) -> Iterator[places.Found]:
     if program := aws_program.find():
         yield from aws_program.listing(program, place)
         return
-    bucket, token = _bucket(place), ""
-    while True:
+    bucket = _bucket(place)
+
+    def page(token: str) -> tuple[list[places.Found], str]:
+        nonlocal bucket
         pairs = {"encoding-type": "url", "list-type": "2", "prefix": _beginning(place)}
         answer, bucket = _send(bucket, "GET", query={**pairs, **({"continuation-token": token} if token else {})})
         if answer.status_code != 200:
             raise aws_answers.refusal(answer, places.address(place, place.prefix))
-        found, token = parse_listing(answer.content, places.address(place, place.prefix))
-        yield from found
-        if not token:
-            return
+        return parse_listing(answer.content, places.address(place, place.prefix))
+
+    yield from transfers.all_pages(page)
 
 
 def parse_listing(content: bytes, where: str) -> tuple[list[places.Found], str]:

@@ -15,12 +15,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from daglab import errors, parse
 
 if TYPE_CHECKING:
     import requests
+
+Row = TypeVar("Row")
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,24 @@ def readable() -> Iterator[None]:
         yield
     except _UNREADABLE as error:
         raise errors.Unreachable("The store's answer can't be read.", "Is its address the right one?") from error
+
+
+def all_pages(page: Callable[[str], tuple[list[Row], str]]) -> Iterator[Row]:
+    """What a store lists: `page` gives the rows behind a token, and the next token, which is empty behind the last.
+
+    Raises `Unreachable` where a token comes a second time, for that would have no end, and as `page` does.
+    """
+    token, seen = "", set[str]()
+    while True:
+        rows, token = page(token)
+        yield from rows
+        if not token:
+            return
+        if token in seen:
+            raise errors.Unreachable(
+                "The store lists the same objects again.", "Is something in between that keeps answers?"
+            )
+        seen.add(token)
 
 
 def measured(path: Path) -> Sent:

@@ -51,7 +51,7 @@ BENCHES: dict[str, tuple[str, ...]] = {
 # Cases that have to be asked for: their figures stay until somebody does.
 SELDOM = {"weaviate": ("`stats` of a million objects",)}
 HEADS = {"ratio": "ratio", "bound": "bound", "cpu_ratio": "CPU ratio", "rounds": "rounds"}
-UNITS = {"ms": "ms", "s": "s", "us": "µs", "mib": "MiB"}
+UNITS = {"ms": "ms", "s": "s", "us": "µs", "kib": "KiB", "mib": "MiB"}
 
 
 def table(cases: Mapping[str, Mapping[str, float]]) -> str:

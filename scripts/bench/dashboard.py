@@ -125,19 +125,10 @@ def measure(root: Path, times: int) -> dict[str, pairs.Row]:
             with (root / ".daglab" / "events" / f"{at.isoformat()[:7]}.jsonl").open("a") as file:
                 file.write(event(random.Random(2), at))
             row["the page after a new event"] = took(functools.partial(ask, f"{url}/"))
-            peaks.append(_peak(pid))
+            peaks.append(pairs.peak(pid))
         for name, value in row.items():
             found.setdefault(name, []).append((1000 * base, 1000 * value))
     return {name: {**pairs.seconds(rows, "ms"), "peak_mib": max(peaks)} for name, rows in found.items()}
-
-
-def _peak(pid: int) -> float:
-    """The most memory of a process, where /proc tells it."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0.0
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def main() -> None:

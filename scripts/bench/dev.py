@@ -56,8 +56,8 @@ def project(root: Path, code: str) -> None:
     (root / "workspace.yaml").write_text("load_from: [{python_file: {relative_path: main.py}}]\n", encoding="utf-8")
 
 
-def alone(root: Path) -> float:
-    """Seconds until the webserver, started by itself, answers."""
+def alone(root: Path) -> tuple[float, float]:
+    """Seconds until the webserver, started by itself, answers, and the MiB that it has needed."""
     home = services.dagster_home(root, {})
     port = processes.find_free_port()
     env = {**os.environ, "DAGSTER_HOME": str(home), "PYTHONUNBUFFERED": "1"}
@@ -65,14 +65,17 @@ def alone(root: Path) -> float:
     with processes.keeper() as kept:
         (root / services.LOGS).mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
-        processes.start(kept, services.dagster(wanted, port))
+        pid = processes.start(kept, services.dagster(wanted, port))
         while not services.answers(services.DAGSTER, f"http://127.0.0.1:{port}"):
             time.sleep(0.02)
-        return time.perf_counter() - started
+        return time.perf_counter() - started, pairs.peak(pid)
 
 
-def both(root: Path) -> float:
-    """Seconds until both pages of `daglab dev` answer; it calls itself ready when the daemon is there, too."""
+def both(root: Path) -> tuple[float, float]:
+    """Seconds until both pages of `daglab dev` answer, and the MiB that daglab itself has needed.
+
+    It calls itself ready when the daemon is there, too.
+    """
     found = {services.DAGSTER: processes.find_free_port(), services.MARIMO: processes.find_free_port()}
     ports = [word for name, port in found.items() for word in (f"--{name}-port", str(port))]
     command = [*pairs.DAGLAB, "dev", "--no-open", "--notebook", "nb.py", *ports]
@@ -81,7 +84,7 @@ def both(root: Path) -> float:
     try:
         while not all(services.answers(name, f"http://127.0.0.1:{port}") for name, port in found.items()):
             time.sleep(0.02)
-        return time.perf_counter() - started
+        return time.perf_counter() - started, pairs.peak(process.pid)
     finally:
         process.terminate()
         process.wait()
@@ -110,8 +113,12 @@ def start_up(rounds: int) -> pairs.Row:
     with tempfile.TemporaryDirectory(prefix="daglab-bench-") as folder:
         root = Path(folder)
         project(root, PROJECT)
-        measured = [(alone(root), both(root)) for _ in range(rounds + 1)]
-        return pairs.seconds(measured[1:], bound=1.15)
+        _, *measured = [(alone(root), both(root)) for _ in range(rounds + 1)]
+        return {
+            **pairs.seconds([(base[0], ours[0]) for base, ours in measured], bound=1.15),
+            "peak_mib": max(ours[1] for _, ours in measured),
+            "base_peak_mib": max(base[1] for base, _ in measured),
+        }
 
 
 def size(folder: Path) -> int:

@@ -12,12 +12,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pairs
 
-ENDPOINTS = 20
+from daglab import errors
+
+ENDPOINTS, HANGING = 20, 10
+DOWN = errors.Unreachable.exit_code
 TIMEOUT = 3.0  # seconds
 ROUNDS = 5
 
@@ -30,7 +32,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path.startswith("/hang/"):
             self.connection.recv(1)
             return
-        body = json.dumps({"data": [{"id": "m"}]}).encode()
+        body = json.dumps({"data": [{"id": f"m{number}"} for number in range(ENDPOINTS)]}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -40,22 +42,23 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def seconds(url: str, hanging: int, folder: str) -> float:
-    """Wall seconds of one command. Exits when it does not find just those endpoints down that hang."""
+def command(url: str, hanging: int, folder: str) -> pairs.Command:
+    """`daglab health` over all endpoints, of which the first ones hang."""
     models = [
         {"name": f"m{number}", "url": f"{url}/{'hang' if number < hanging else 'good'}/{number}"}
         for number in range(ENDPOINTS)
     ]
-    command = [*pairs.DAGLAB, "health", "--only", "models", "--timeout", str(TIMEOUT), "--json"]
-    started = time.perf_counter()
-    done = subprocess.run(
-        command, env={**os.environ, "DAGLAB_MODELS": json.dumps(models)}, cwd=folder, capture_output=True, check=False
-    )
-    spent = time.perf_counter() - started
+    words = [*pairs.DAGLAB, "health", "--only", "models", "--timeout", str(TIMEOUT), "--json"]
+    return pairs.Command(words, folder, {"DAGLAB_MODELS": json.dumps(models)})
+
+
+def try_once(wanted: pairs.Command, hanging: int) -> None:
+    """Exits when it does not find just those endpoints down that hang."""
+    env = {**os.environ, **(wanted.env or {})}
+    done = subprocess.run(wanted.arguments, env=env, cwd=wanted.cwd, capture_output=True, check=False)
     down = sum(check["status"] == "down" for check in json.loads(done.stdout)["checks"])
     if down != hanging:
         sys.exit(f"{down} were found down, and {hanging} hang")
-    return spent
 
 
 def main() -> None:
@@ -66,12 +69,18 @@ def main() -> None:
         server.block_on_close = False
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}"
-        seconds(url, 0, folder)
-        both = [(seconds(url, 0, folder), seconds(url, ENDPOINTS // 2, folder)) for _ in range(options.rounds)]
+        good, bad = command(url, 0, folder), command(url, HANGING, folder)
+        try_once(good, 0)
+        try_once(bad, HANGING)
+        both = [(pairs.measure(good), pairs.measure(bad, codes=[DOWN])) for _ in range(options.rounds)]
         server.shutdown()
-    # What hangs may cost one timeout more, and the beginning of another.
-    rows = [(good + TIMEOUT, hung) for good, hung in both]
-    pairs.show({f"{ENDPOINTS // 2} of {ENDPOINTS} hang": pairs.seconds(rows, bound=1.1)}, options)
+    row = {
+        # What hangs may cost one timeout more, and the beginning of another.
+        **pairs.seconds([(none[0] + TIMEOUT, some[0]) for none, some in both], bound=1.1),
+        "peak_mib": max(some[2] for _, some in both) / 1024,
+        "base_peak_mib": max(none[2] for none, _ in both) / 1024,
+    }
+    pairs.show({f"{HANGING} of {ENDPOINTS} hang": row}, options)
 
 
 if __name__ == "__main__":

@@ -77,32 +77,36 @@ def opened(session: str, url: str) -> tuple[float, float]:
     return first, time.perf_counter() - began
 
 
-def measure(root: Path, dagster: str, rounds: int) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-    """Each round: the empty notebook, then the scaffolded one."""
+def measure(root: Path, dagster: str, rounds: int) -> dict[str, pairs.Row]:
+    """The empty notebook, then the scaffolded one, in each round."""
     (root / "daglab.yaml").write_text(f"dagster:\n  url: {dagster}\n", encoding="utf-8")
     (root / "empty.py").write_text(EMPTY, encoding="utf-8")
     command = [sys.executable, "-m", "daglab", "-q", "scaffold", "--asset", "orders"]
     made = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.strip()
     with processes.keeper() as kept:
-        pages = [serve(kept, root, root / "empty.py"), serve(kept, root, Path(made))]
+        (empty, first), (page, second) = serve(kept, root, root / "empty.py"), serve(kept, root, Path(made))
         session = browser(kept, root)
-        for page in pages:
-            opened(session, page)
-        found = [(opened(session, pages[0]), opened(session, pages[1])) for _ in range(rounds)]
+        for each in (empty, page):
+            opened(session, each)
+        found = [(opened(session, empty), opened(session, page)) for _ in range(rounds)]
         requests.delete(session, timeout=60)
-    return found
+        peaks = {"peak_mib": pairs.peak(second), "base_peak_mib": pairs.peak(first)}
+    return {
+        what: {**pairs.seconds([(base[at], ours[at]) for base, ours in found]), **peaks}
+        for at, what in enumerate(("the first words", "all of it"))
+    }
 
 
-def serve(kept: Any, root: Path, notebook: Path) -> str:
-    """`marimo run` of a notebook; its address, once it answers."""
+def serve(kept: Any, root: Path, notebook: Path) -> tuple[str, int]:
+    """`marimo run` of a notebook; its address, once it answers, and its pid."""
     port = processes.find_free_port()
     options = ["--headless", "--no-token", "--host", "127.0.0.1", "--port", str(port)]
     command = [sys.executable, "-m", "marimo", "run", str(notebook), *options]
     log = root / f"{notebook.stem}.log"
-    processes.start(kept, processes.Service(notebook.name, command, root, dict(os.environ), log))
+    pid = processes.start(kept, processes.Service(notebook.name, command, root, dict(os.environ), log))
     url = f"http://127.0.0.1:{port}"
     wait_for(lambda: requests.get(f"{url}/health", timeout=5).ok)
-    return url
+    return url, pid
 
 
 def browser(kept: Any, root: Path) -> str:
@@ -121,12 +125,7 @@ def main() -> None:
     """Print the figures."""
     options = pairs.arguments(__doc__, ROUNDS).parse_args()
     with tempfile.TemporaryDirectory() as folder, deployments.deployment(Path(folder), PROJECT) as url:
-        found = measure(Path(folder), url, options.rounds)
-    result = {
-        what: pairs.seconds([(empty[at], ours[at]) for empty, ours in found])
-        for at, what in enumerate(("the first words", "all of it"))
-    }
-    pairs.show(result, options)
+        pairs.show(measure(Path(folder), url, options.rounds), options)
 
 
 if __name__ == "__main__":

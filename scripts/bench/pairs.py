@@ -2,7 +2,7 @@
 
 So a machine that slows down in the middle tilts neither of them. Each benchmark gives a row of figures for each case:
 ours (`ms`, `s`, `us` or `mib`), what stands beside it (`base_...`), and `ratio`, ours by the other: less is better.
-`bound` is what the ratio should stay below.
+`bound` is what the ratio should stay below, `peak_mib` the most memory of a process.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+import tracemalloc
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 PROFILE = "DAGLAB_BENCH_PROFILE"  # a folder: each daglab that is started leaves a profile there; see profiles.py
 SCRIPT = os.path.join(os.path.dirname(sys.executable), "daglab")
@@ -45,8 +47,8 @@ class Command:
     env: Mapping[str, str] | None = None
 
 
-def measure(command: Command) -> tuple[float, float, int]:
-    """Wall seconds, CPU seconds and peak memory in KiB of one process. Exits when it fails."""
+def measure(command: Command, codes: Collection[int] = (0,)) -> tuple[float, float, int]:
+    """Wall seconds, CPU seconds and peak memory in KiB of one process. Exits when it ends with none of the codes."""
     env = {**os.environ, **(command.env or {})}
     env.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled
     told, tells = os.pipe()
@@ -55,7 +57,7 @@ def measure(command: Command) -> tuple[float, float, int]:
         with subprocess.Popen(launcher, cwd=command.cwd, env=env, stdout=subprocess.DEVNULL, pass_fds=[tells]):
             os.close(tells)
         code, wall, cpu, peak = answer.read().split() or ("1", "0", "0", "0")
-    if int(code):
+    if int(code) not in codes:
         sys.exit(f"{' '.join(command.arguments)} failed with {code}")
     return float(wall), float(cpu), int(peak)
 
@@ -97,6 +99,26 @@ def seconds(rows: Sequence[tuple[float, float]], unit: str = "s", bound: float |
         **({"bound": bound} if bound else {}),
         "rounds": len(rows),
     }
+
+
+def allocated(function: Callable[[], object]) -> float:
+    """The most memory in KiB that a call asks for, by tracemalloc; of the second one, which imports nothing more."""
+    function()
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1] / 1024
+    finally:
+        tracemalloc.stop()
+
+
+def peak(pid: int) -> float:
+    """The most memory in MiB of a process that is running, where /proc tells it, else 0."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0.0
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def arguments(doc: str | None, rounds: int) -> argparse.ArgumentParser:

@@ -55,7 +55,11 @@ def measure(rounds: int) -> dict[str, pairs.Row]:
             "read a value": (read, lambda: kept["n"]),
         }
         return {
-            name: pairs.seconds([(each(base), each(ours)) for _ in range(rounds)], "ms")
+            name: {
+                **pairs.seconds([(each(base), each(ours)) for _ in range(rounds)], "ms"),
+                "peak_kib": pairs.allocated(ours),
+                "base_peak_kib": pairs.allocated(base),
+            }
             for name, (base, ours) in works.items()
         }
 

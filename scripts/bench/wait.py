@@ -6,7 +6,6 @@ daglab[dagster]. A real Dagster is started. Prints a table and, with --json, one
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 import time
@@ -47,15 +46,15 @@ while client.get_run_status(run) not in (DagsterRunStatus.SUCCESS, DagsterRunSta
 LAST = "{ runsOrError(limit: 1) { ... on Runs { results { endTime status } } } }"
 
 
-def late(command: list[str], url: str) -> float:
-    """Seconds from the end of the run that a command makes to its own."""
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+def late(command: list[str], url: str) -> tuple[float, int]:
+    """Seconds from the end of the run that a command makes to its own, and its peak memory in KiB."""
+    *_, peak = pairs.measure(pairs.Command(command))
     ended = time.time()
     answer = requests.post(f"{url}/graphql", json={"query": LAST}, timeout=60).json()
     [run] = answer["data"]["runsOrError"]["results"]
     if run["status"] != "SUCCESS":
         sys.exit(f"The run ended as {run['status']}.")
-    return float(ended - run["endTime"])
+    return float(ended - run["endTime"]), peak
 
 
 def measure(rounds: int) -> pairs.Row:
@@ -66,7 +65,12 @@ def measure(rounds: int) -> pairs.Row:
     ):
         script = [sys.executable, "-c", SCRIPT, url.rpartition(":")[2]]
         ours = [*pairs.DAGLAB, "run", "-q", "--url", url, "--job", "short"]
-        return pairs.seconds([(late(script, url), late(ours, url)) for _ in range(rounds)])
+        both = [(late(script, url), late(ours, url)) for _ in range(rounds)]
+        return {
+            **pairs.seconds([(base[0], own[0]) for base, own in both]),
+            "peak_mib": max(own[1] for _, own in both) / 1024,
+            "base_peak_mib": max(base[1] for base, _ in both) / 1024,
+        }
 
 
 def main() -> None:

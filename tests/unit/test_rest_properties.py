@@ -210,6 +210,17 @@ def test_a_listing_is_read_or_refused(
         assert fits(found, list[places.Found]) or isinstance(found, REFUSALS), (found, content[:500])
 
 
+@pytest.mark.parametrize(("place", "who", "good", "_"), LISTINGS)
+def test_a_listing_that_comes_again_and_again_has_an_end(
+    ask: Callable[..., Any], place: places.Place, who: dict[str, str], good: Any, _: Any
+) -> None:
+    text = good if isinstance(good, str) else json.dumps({**good, "nextPageToken": "t"})
+    text = text.replace(">false<", ">true<").replace("Token></", "Token>t</").replace("Marker></", "Marker>t</")
+    found = ask(place, who, False, answer(text.encode()))
+    assert isinstance(found, errors.Unreachable)
+    assert "the same objects again" in str(found)
+
+
 @pytest.mark.parametrize(("place", "who", "said", "good"), LOOKS)
 def test_what_is_said_of_an_object_is_read_or_refused(
     ask: Callable[..., Any], place: places.Place, who: dict[str, str], said: dict[str, str], good: Any
