@@ -71,5 +71,7 @@ def _value(match: re.Match[str], known: Mapping[str, str | None]) -> str:
     elif match["double"] is not None:
         text = re.sub(r"""\\([\\'"abfnrtv])""", lambda found: _ESCAPES.get(found[1], found[1]), match["double"])
     else:
-        text = re.sub(r"\s+#.*", "", match["plain"] or "").strip()
-    return _VARIABLE.sub(lambda found: known.get(found["name"], found["default"]) or "", text)
+        text = re.sub(r"(?<!\s)\s+#.*", "", match["plain"] or "").strip()
+    # Behind the last } there is no variable, and each ${ would be looked at to the end.
+    end = text.rfind("}") + 1
+    return _VARIABLE.sub(lambda found: known.get(found["name"], found["default"]) or "", text[:end]) + text[end:]

@@ -97,3 +97,9 @@ def test_a_missing_file(tmp_path: Path) -> None:
 def test_a_nul_is_in_no_variable() -> None:
     with pytest.raises(errors.InvalidInput, match="f:2: no variable can hold a NUL"):
         env_files.parse("A=1\nB=x\0y\n", {}, "f")
+
+
+@pytest.mark.parametrize("value", ["${" * 100_000, "${a:" * 100_000, "x" + " " * 100_000 + "y"])
+def test_a_long_value_that_is_nearly_a_variable_or_a_comment_is_read_as_it_is(value: str) -> None:
+    """Where each place of it is looked at to the end, this takes hours."""
+    assert env_files.parse(f"A={value}\n", {}, ".env") == {"A": value}
