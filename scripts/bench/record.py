@@ -1,6 +1,6 @@
 """What recording costs a command: the first event of a process, later ones, and whole commands with and without.
 
-The bound: 5 ms for a command. Each process imports what every command imports anyway (click, and the config), then
+The bound: 5 ms for a command. Each process imports what every command imports anyway (click, the config, logging), then
 records one event around nothing: milliseconds from the import of `daglab.events` to the line on the disk. Below, a
 whole command beside itself in a folder without `.daglab/`, in turn. Prints a table and, with --json, one document.
 """
@@ -19,7 +19,7 @@ import pairs
 ROUNDS = 60
 LATER = 200  # events of one process after its first
 CODE = """
-import sys, time
+import logging, sys, time
 import click
 from daglab import cli, output
 from daglab.settings import config
