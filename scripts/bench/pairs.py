@@ -130,8 +130,8 @@ def arguments(doc: str | None, rounds: int) -> argparse.ArgumentParser:
 
 
 def columns(cases: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """The figures that any of the cases has, in the order in which they come."""
-    return list(dict.fromkeys(key for row in cases.values() for key in row))
+    """The figures that any of the cases has, in the order in which they come, but how many rounds at the end."""
+    return sorted(dict.fromkeys(key for row in cases.values() for key in row), key=lambda key: key == "rounds")
 
 
 def text(value: float | None) -> str:
