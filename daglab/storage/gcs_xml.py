@@ -47,7 +47,7 @@ def look(who: google_keys.Signer, place: places.Place, key: str) -> sums.Seen | 
     sizes = (said.get("x-goog-stored-content-length"), said.get("content-length"))
     hashes = dict(each.strip().partition("=")[::2] for each in said.get("x-goog-hash", "").split(","))
     with transfers.readable():
-        size = int(next(each for each in sizes if each is not None))
+        size = int(next((each for each in sizes if each is not None), ""))
         found = places.Found(key, size, own.get("sha256"), parsedate_to_datetime(said["last-modified"]), own)
     return sums.Seen(found, hashes.get("md5"))
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from daglab import errors
 from daglab.authoring import asset_code
 from daglab.commands import scaffold
 from daglab.settings import config
+from tests import runners
 
 HOSTILE = ['x"); import os #', "größe", "a b", "{{ 1 }}", '"""', "line\nbreak", "\u202ex", "9", "class"]
 
@@ -197,7 +197,7 @@ def test_a_dry_run_of_a_notebook(project: Path, cli: Callable[..., Any]) -> None
 
 def scaffolded(project: Path, *more: str) -> Any:
     words = ["--as-asset", str(project / "notebooks" / "page.py"), "--asset", "reports/orders", *more]
-    return CliRunner().invoke(scaffold.command, words)
+    return runners.apart().invoke(scaffold.command, words)
 
 
 def test_the_code_of_an_asset_is_committed_file_by_file(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -228,6 +228,7 @@ def test_what_is_said_of_an_object_is_read_or_refused(
     content = json.dumps(good).encode() if good else b""
     assert ask(place, who, True, answer(content, 200, said)) == FOUND
     for changed in itertools.chain(
+        [answer(content, 200)],
         (answer(content, 200, each) for each in headers(said)),
         (answer(each, 200, said) for each in (jsons(good) if good else ())),
     ):
