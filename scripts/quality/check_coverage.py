@@ -103,14 +103,14 @@ def main() -> int:
     if tests := sys.argv[1:]:
         _coverage("erase", data="some")
         code = measure("some", tests)
-        _coverage("combine", "--quiet", data="some")
+        _combine("some")
         show("Run by these tests", [each for each in report("some") if each.lines])
         return code
     for name in ("unit", "rest", "all"):
         _coverage("erase", data=name)
     code = measure_all()
     for name in ("unit", "rest"):
-        _coverage("combine", "--quiet", data=name)
+        _combine(name)
     below = [each for each in report("unit") if not each.path.startswith(ABOVE)]
     _coverage("combine", "--keep", "--quiet", ".coverage-unit", ".coverage-rest", data="all")
     _coverage("xml", "--quiet", "-o", "coverage.xml", data="all")
@@ -121,6 +121,13 @@ def main() -> int:
     unneeded = idle(below, UNIT, ELSEWHERE)
     print("\nIn ELSEWHERE without need:", ", ".join(unneeded) or "none")
     return code or int(bool(unit or every or unneeded))
+
+
+def _combine(data: str) -> None:
+    """Make one file of those of all processes; what a killed one has written by half is no data, and is taken away."""
+    _coverage("combine", "--quiet", data=data)
+    for part in CHECKOUT.glob(f".coverage-{data}.*"):
+        part.unlink()
 
 
 def _coverage(*arguments: str, data: str) -> None:
